@@ -1,0 +1,31 @@
+//! The words of the house: ids, times, health, alerts, configuration, events, subjects, the snapshot.
+//!
+//! `model` imports nothing of the house and does nothing: no I/O, no clock, no randomness. Time is an
+//! argument. Types that cross a wall (events, the snapshot, API bodies) derive `Serialize`, and each has a
+//! schema under `schemas/`. A [`secret::Secret`] has none, so that no such type can hold one.
+
+pub mod id;
+pub mod time;
+pub mod secret;
+
+pub mod health;
+pub mod alert;
+pub mod auth;
+pub mod integration;
+pub mod key;
+pub mod route;
+pub mod webhook;
+pub mod token;
+pub mod audit;
+pub mod usage;
+pub mod delivery;
+
+pub mod subject;
+pub mod event;
+pub mod snapshot;
+pub mod ask;
+
+pub use event::{Envelope, Event};
+pub use id::{AlertId, DeliveryId, EventId, IntegrationId, KeyId, ProviderId, RouteId, TokenId, WebhookId};
+pub use secret::Secret;
+pub use time::Timestamp;
