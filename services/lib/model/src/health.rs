@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use crate::{IntegrationId, ProviderId, Timestamp};
 
 /// What an integration is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// It answers, in time, and takes our key.
@@ -49,7 +51,9 @@ impl Health {
 }
 
 /// Why something went wrong. The classes of provider errors are those of the catalogue; the rest is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It answered later than the configured limit.
@@ -115,7 +119,9 @@ impl Reason {
     /// What an integration is that shows this again and again.
     pub const fn health(self) -> Health {
         match self {
-            Self::Unreachable | Self::Timeout | Self::UpstreamError | Self::Banned | Self::TargetRefused => Health::Down,
+            Self::Unreachable | Self::Timeout | Self::UpstreamError | Self::Banned | Self::TargetRefused => {
+                Health::Down
+            }
             Self::Slow
             | Self::ThrottledBurst
             | Self::QuotaExhausted
@@ -133,7 +139,15 @@ impl Reason {
 
     /// Whether calls can still succeed while this lasts. A route leaves a member for which they cannot.
     pub const fn leaves_it_usable(self) -> bool {
-        matches!(self, Self::Slow | Self::ThrottledBurst | Self::ClockSkew | Self::Forbidden | Self::BadRequest | Self::Stale)
+        matches!(
+            self,
+            Self::Slow
+                | Self::ThrottledBurst
+                | Self::ClockSkew
+                | Self::Forbidden
+                | Self::BadRequest
+                | Self::Stale
+        )
     }
 }
 

@@ -5,25 +5,26 @@
 //! schema under `schemas/`. A [`secret::Secret`] has none, so that no such type can hold one.
 
 pub mod id;
-pub mod time;
 pub mod secret;
+pub mod time;
 
-pub mod health;
 pub mod alert;
+pub mod audit;
 pub mod auth;
+pub mod config;
+pub mod delivery;
+pub mod health;
 pub mod integration;
 pub mod key;
 pub mod route;
-pub mod webhook;
 pub mod token;
-pub mod audit;
 pub mod usage;
-pub mod delivery;
+pub mod webhook;
 
-pub mod subject;
+pub mod ask;
 pub mod event;
 pub mod snapshot;
-pub mod ask;
+pub mod subject;
 
 pub use event::{Envelope, Event};
 pub use id::{AlertId, DeliveryId, EventId, IntegrationId, KeyId, ProviderId, RouteId, TokenId, WebhookId};

@@ -83,7 +83,10 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Cow::<'_, str>::deserialize(from)?;
         Self::parse(&text).map_err(|_| {
-            serde::de::Error::custom(format_args!("`{}` is not a time such as 2026-11-21T02:03:04Z", text.escape_debug()))
+            serde::de::Error::custom(format_args!(
+                "`{}` is not a time such as 2026-11-21T02:03:04Z",
+                text.escape_debug()
+            ))
         })
     }
 }

@@ -1,0 +1,275 @@
+//! An integration: a team's configured use of a provider. Its shape is the body of `POST /api/v1/integrations`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::auth::Auth;
+use crate::{IntegrationId, KeyId, ProviderId};
+
+/// The provider id of an integration that brings its own address and scheme.
+pub const CUSTOM_PROVIDER: &str = "custom";
+
+/// A configured use of a provider. Holds no secret: `key` names one in the key store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Integration {
+    /// Its id, chosen by people.
+    pub id: IntegrationId,
+    /// A provider of the catalogue, by id or alias, or `custom`.
+    pub provider: ProviderId,
+    /// A name for people; the provider's when absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Which of the provider's environments: decides the base URL.
+    #[serde(default = "production")]
+    pub environment: String,
+    /// The key to use. Absent: only what the provider offers without one.
+    #[serde(default)]
+    pub key: Option<KeyId>,
+    /// Whether it may be called and probed.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Instead of the environment's base URL. Required for `custom`.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Instead of the provider's scheme. Required for `custom`.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Headers added to every call. Credentials do not belong here.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters added to every call.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+    /// How long a call may take to its answer's head, in milliseconds: 100 to 600,000.
+    #[serde(default = "timeout_ms")]
+    pub timeout_ms: u32,
+    /// Repeats at the same integration.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How it is probed; what is absent comes from the catalogue.
+    #[serde(default)]
+    pub probe: Probe,
+    /// Limits that it must keep to. Absent: the catalogue's.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
+    /// What a call costs.
+    #[serde(default)]
+    pub cost: Cost,
+    /// Words to select by.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Settings of this provider alone.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+}
+
+/// Repeats of a call that is safe to repeat, at the same integration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Tries in all, the first included: 1 to 10.
+    #[serde(default = "attempts")]
+    pub attempts: u8,
+    /// Wait before the second try, in milliseconds; doubled each time, with full jitter. At most 60,000.
+    #[serde(default = "backoff_ms")]
+    pub backoff_ms: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: attempts(), backoff_ms: backoff_ms() }
+    }
+}
+
+/// How an integration is asked how it is. An absent part comes from the catalogue, else from the program's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// `GET` or `HEAD` (default `GET`).
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Path below the base URL, its query included.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Seconds from start to start: 1 to 86,400.
+    #[serde(default)]
+    pub every_secs: Option<u32>,
+    /// Milliseconds until it counts as no answer: 50 to 60,000.
+    #[serde(default)]
+    pub timeout_ms: Option<u32>,
+    /// Milliseconds from which on an answer is slow.
+    #[serde(default)]
+    pub slow_ms: Option<u32>,
+}
+
+/// A limit of the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Its name, unique in the integration.
+    pub name: String,
+    /// Requests allowed in a window.
+    pub requests: u64,
+    /// The window.
+    pub per: Window,
+    /// The zone in which windows of a day and more begin: an IANA name.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// The share from which on it is near its limit: above 0, at most 1.
+    #[serde(default = "near")]
+    pub near: Ratio,
+}
+
+/// A calendar window. Begins at the full second, minute, hour; at midnight; on Monday; on the first.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day of the zone: 23, 24 or 25 hours.
+    Day,
+    /// A week from Monday.
+    Week,
+    /// A month.
+    Month,
+}
+
+/// A share between 0 and 1, kept in millionths so that it compares exactly; written as a JSON number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    /// So many millionths.
+    pub const fn from_millionths(millionths: u32) -> Self {
+        Self(millionths)
+    }
+
+    /// In millionths.
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// Whether `used` of `limit` has reached this share.
+    pub const fn reached(self, used: u64, limit: u64) -> bool {
+        used as u128 * 1_000_000 >= limit as u128 * self.0 as u128
+    }
+}
+
+impl Serialize for Ratio {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(f64::from(self.0) / 1e6)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let ratio = f64::deserialize(from)?;
+        if !(ratio > 0.0 && ratio <= 1.0) {
+            return Err(serde::de::Error::custom("must be above 0 and at most 1"));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and a million"
+        )]
+        Ok(Self((ratio * 1e6).round() as u32))
+    }
+}
+
+impl JsonSchema for Ratio {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Ratio".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 })
+    }
+}
+
+impl utoipa::PartialSchema for Ratio {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Number)
+            .maximum(Some(1.0))
+            .into()
+    }
+}
+
+impl ToSchema for Ratio {}
+
+/// What calls cost, in millionths of a US dollar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// For one request.
+    #[serde(default)]
+    pub per_request_micros: u64,
+}
+
+fn production() -> String {
+    "production".to_owned()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn timeout_ms() -> u32 {
+    10_000
+}
+
+const fn attempts() -> u8 {
+    2
+}
+
+const fn backoff_ms() -> u32 {
+    200
+}
+
+const fn near() -> Ratio {
+    Ratio(800_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_body_is_read() {
+        let body = serde_json::json!({"id":"polygon-main","provider":"polygon","name":"Polygon","environment":"production",
+            "key":"polygon-prod","enabled":true,"base_url":null,"headers":{},"timeout_ms":10000,
+            "retry":{"attempts":2,"backoff_ms":200},
+            "probe":{"path":"/v1/marketstatus/now","every_secs":30,"timeout_ms":5000,"slow_ms":1500},
+            "quotas":[{"name":"minute","requests":5,"per":"minute"},
+                      {"name":"month","requests":50000,"per":"month","timezone":"UTC","near":0.8}],
+            "cost":{"per_request_micros":0},"params":{}});
+        let read: Integration = serde_json::from_value(body).expect("the body of the contract");
+        assert_eq!(read.quotas[0].near, near());
+        assert_eq!(read.retry, Retry::default());
+    }
+
+    #[test]
+    fn a_ratio_is_reached_exactly() {
+        assert!(near().reached(4, 5));
+        assert!(!near().reached(799, 1000));
+        assert!(serde_json::from_str::<Ratio>("0").is_err());
+        assert_eq!(serde_json::to_string(&near()).expect("serialises"), "0.8");
+    }
+}

@@ -1,0 +1,116 @@
+//! Routes: an ordered list of integrations behind one name. The shape is the body of `POST /api/v1/routes`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::health::Reason;
+use crate::{IntegrationId, RouteId, Timestamp};
+
+/// An ordered list of integrations behind one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its id, chosen by people.
+    pub id: RouteId,
+    /// Whether traffic moves on when the active integration fails.
+    #[serde(default = "yes")]
+    pub failover: bool,
+    /// Who may answer, best first: 1 to 16, none twice.
+    pub integrations: Vec<IntegrationId>,
+    /// How answers are cached.
+    #[serde(default)]
+    pub cache: RouteCache,
+    /// Methods besides GET, HEAD and OPTIONS that are safe to repeat here.
+    #[serde(default)]
+    pub repeatable_methods: Vec<String>,
+}
+
+/// How a route's answers are cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteCache {
+    /// Seconds for which an answer is fresh. 0: not cached.
+    #[serde(default)]
+    pub ttl_secs: u32,
+    /// Seconds for which a stale answer may be served when every integration fails.
+    #[serde(default)]
+    pub stale_if_error_secs: u32,
+}
+
+/// Where a route's traffic goes now: the entry of the `routes` bucket, keyed by the route's id.
+///
+/// Written by compare-and-set only. A reader never goes back from a higher epoch to a lower one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct RouteNow {
+    /// Which route.
+    pub route: RouteId,
+    /// Who answers. Absent when no integration of the route is usable.
+    pub active: Option<IntegrationId>,
+    /// Why it is this one.
+    pub cause: RouteCause,
+    /// What was wrong with the one before.
+    #[serde(default)]
+    pub reason: Option<Reason>,
+    /// Since when.
+    pub since: Timestamp,
+    /// The term of the leader who wrote it; grows with every leader.
+    pub epoch: u64,
+    /// Counts the changes of this route; grows with every write.
+    pub version: u64,
+    /// The integration that an operator pinned the route to.
+    #[serde(default)]
+    pub pinned: Option<IntegrationId>,
+}
+
+/// Why a route's traffic goes where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteCause {
+    /// It is the first of the list.
+    Preferred,
+    /// The ones before it are not usable.
+    Failover,
+    /// An operator said so.
+    Pinned,
+    /// Nobody is usable.
+    Exhausted,
+}
+
+/// A route's traffic moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct RouteSwitched {
+    /// Which route.
+    pub route: RouteId,
+    /// Who answered before. Absent when nobody did.
+    pub from: Option<IntegrationId>,
+    /// Who answers now.
+    pub to: IntegrationId,
+    /// Why.
+    pub cause: RouteCause,
+    /// What was wrong with the one before.
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: Timestamp,
+    /// The leader's term.
+    pub epoch: u64,
+}
+
+/// No integration of a route is usable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct RouteExhausted {
+    /// Which route.
+    pub route: RouteId,
+    /// Who answered last.
+    pub from: Option<IntegrationId>,
+    /// What is wrong with each, in the route's order: `polygon-main: down (unreachable)`.
+    pub why: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+    /// The leader's term.
+    pub epoch: u64,
+}
+
+const fn yes() -> bool {
+    true
+}
