@@ -1,0 +1,74 @@
+//! The bounds of outgoing calls: which networks are open, how long each step may take, how large answers may be.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::guard::PORTS;
+
+/// How this process goes out. One for all calls; what differs from call to call is in [`Limits`] and [`FetchLimits`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Networks that an operator opened beside the public internet. Never opens metadata services.
+    pub allow: Vec<IpNet>,
+    /// Ports of public targets. Inside of opened networks every port is allowed.
+    pub ports: Vec<u16>,
+    /// Whether `http://` may go to public targets.
+    pub plain_http: bool,
+    /// How long TCP may take to connect, all addresses together, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long an unused connection stays open, in milliseconds; at most 30,000.
+    pub idle_ms: u64,
+    /// Unused connections kept per host.
+    pub idle_per_host: usize,
+    /// A PEM file with further certificate authorities.
+    pub extra_roots: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ports: PORTS.to_vec(),
+            plain_http: false,
+            connect_timeout_ms: 5_000,
+            idle_ms: 20_000,
+            idle_per_host: 64,
+            extra_roots: None,
+        }
+    }
+}
+
+/// The bounds of one streaming call.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long it may take until the head of the answer is there, the connection included, in milliseconds.
+    pub head_ms: u64,
+    /// How long the body of the answer may be silent, in milliseconds.
+    pub idle_ms: u64,
+    /// The largest body of an answer, in bytes. Without it, as large as the reader takes.
+    pub body_bytes_max: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head_ms: 30_000, idle_ms: 60_000, body_bytes_max: None }
+    }
+}
+
+/// The bounds of one whole exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchLimits {
+    /// How long everything may take: name, connection, request, whole answer. In milliseconds.
+    pub deadline_ms: u64,
+    /// Bytes of the answer's body that are kept; reading stops there and the answer says that it is cut.
+    pub body_bytes_max: usize,
+    /// The most header fields of an answer. All of them together have at most 16 KiB.
+    pub headers_max: usize,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self { deadline_ms: 10_000, body_bytes_max: 64 * 1024, headers_max: 100 }
+    }
+}
