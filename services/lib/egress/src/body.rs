@@ -1,0 +1,94 @@
+//! The body of an answer as it comes in: bytes in the target's pace, cut when it falls silent or grows too large.
+//!
+//! Nothing is decoded or kept; the reader's pace holds the target back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::error::{Error, Phase};
+use crate::settings::Limits;
+
+/// A streaming body with its bounds.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    idle: Pin<Box<Sleep>>,
+    /// Whether `idle` counts: only while we wait for the target.
+    waiting: bool,
+    idle_ms: u64,
+    bytes_left: Option<u64>,
+    ended: bool,
+}
+
+impl Body {
+    pub(crate) fn new(incoming: Incoming, limits: Limits) -> Self {
+        Self {
+            incoming,
+            idle: Box::pin(sleep(Duration::from_millis(limits.idle_ms))),
+            waiting: false,
+            idle_ms: limits.idle_ms,
+            bytes_left: limits.body_bytes_max,
+            ended: false,
+        }
+    }
+
+    /// Starts or asks the clock of silence.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if !self.waiting {
+            self.waiting = true;
+            self.idle.as_mut().reset(Instant::now() + Duration::from_millis(self.idle_ms));
+        }
+        ready!(self.idle.as_mut().poll(cx));
+        Poll::Ready(Error::Timeout { phase: Phase::Body, limit_ms: self.idle_ms, sent: true })
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), Error> {
+        let (Some(left), Some(data)) = (self.bytes_left, frame.data_ref()) else {
+            return Ok(());
+        };
+        let rest = left.checked_sub(data.len() as u64);
+        self.bytes_left = Some(rest.ok_or_else(|| Error::TooLarge("its body".to_owned()))?);
+        Ok(())
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let outcome = match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Pending => Err(ready!(this.poll_idle(cx))),
+            Poll::Ready(None) => {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => Err(Error::of_hyper(&error)),
+            Poll::Ready(Some(Ok(frame))) => this.count(&frame).map(|()| frame),
+        };
+        this.waiting = false;
+        this.ended = outcome.is_err();
+        Poll::Ready(Some(outcome))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
