@@ -1,1 +1,99 @@
-//! Under construction.
+//! The one way out over HTTP: guarded, bounded, measured.
+//!
+//! Every call to a host that people named leaves through [`Egress`]: the gateway's by [`Egress::send`], probes and
+//! webhooks by [`Egress::fetch`]. A [`Guard`] decides where calls may go; it cannot be passed by. Egress never follows
+//! redirects, never asks a proxy, keeps no cookies, sends no credentials that it was not given with the request, and
+//! decodes nothing. HTTP/1.1 and HTTP/2 by ALPN, TLS by rustls with ring.
+//! [`credential`] puts a key on a request; [`retry`] reads when to come back. Both are pure.
+
+mod address;
+pub mod guard;
+pub mod refusal;
+
+pub mod body;
+pub mod connect;
+pub mod error;
+pub mod fetch;
+pub mod resolve;
+pub mod send;
+pub mod settings;
+pub mod stream;
+
+pub mod credential;
+pub mod retry;
+pub mod telemetry;
+
+pub use body::Body;
+pub use connect::SetupError;
+pub use error::{Blame, Error, Phase};
+pub use fetch::{Answer, Failure};
+pub use guard::{Guard, Target};
+pub use refusal::Refusal;
+pub use retry::{backoff, retry_after};
+pub use settings::{FetchLimits, Limits, Settings};
+pub use stream::Opened;
+
+use bytes::Bytes;
+use connect::Connector;
+use resolve::Resolve;
+use send::Pool;
+
+/// The way out. Cheap to clone; clones share connections, two of [`Egress::new`] share nothing.
+#[derive(Clone)]
+pub struct Egress {
+    connector: Connector,
+    pool: Pool,
+}
+
+impl Egress {
+    /// Opens nothing yet; reads the certificate authorities.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        Self::with(settings, Resolve::System)
+    }
+
+    fn with(settings: &Settings, resolve: Resolve) -> Result<Self, SetupError> {
+        telemetry::describe();
+        let guard = Guard::new(settings.allow.clone())
+            .with_ports(settings.ports.clone())
+            .with_plain_http(settings.plain_http);
+        let tls = connect::tls(settings.extra_roots.as_deref())?;
+        let connector = Connector::new(guard, resolve, settings.connect_timeout_ms, tls);
+        let pool = Pool::new(connector.clone(), settings);
+        Ok(Self { connector, pool })
+    }
+
+    /// What decides where calls may go.
+    pub fn guard(&self) -> &Guard {
+        self.connector.guard()
+    }
+
+    /// Sends a request and gives the answer as soon as its head is there; the body streams. The URI is absolute; `Host`
+    /// and the headers of a single connection are ours to set. The answer's extensions hold [`Opened`].
+    pub async fn send<B>(
+        &self,
+        request: http::Request<B>,
+        limits: Limits,
+    ) -> Result<http::Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let target = self.guard().check_uri(request.uri()).map_err(send::refused)?;
+        let request = send::prepare(request, &target)?;
+        self.pool.send(request.map(send::outgoing), limits).await
+    }
+
+    /// Carries out a whole exchange on a connection of its own, under one deadline, and keeps the first bytes of the body.
+    pub async fn fetch(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Result<Answer, Failure> {
+        fetch::fetch(&self.connector, request, limits).await
+    }
+}
+
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").field("guard", self.guard()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
