@@ -74,6 +74,8 @@ pub enum Reason {
     BadRequest,
     /// The provider says that it is under maintenance.
     Maintenance,
+    /// The provider says that it takes only some calls (an exchange in `post_only` or `cancel_only` mode).
+    Restricted,
     /// A 5xx, or an answer that is not what the provider documents.
     UpstreamError,
     /// No connection: name, TCP or TLS failed.
@@ -105,6 +107,7 @@ impl Reason {
             Self::ClockSkew => "clock_skew",
             Self::BadRequest => "bad_request",
             Self::Maintenance => "maintenance",
+            Self::Restricted => "restricted",
             Self::UpstreamError => "upstream_error",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
@@ -128,6 +131,7 @@ impl Reason {
             | Self::BadCredentials
             | Self::Forbidden
             | Self::ClockSkew
+            | Self::Restricted
             | Self::KeyExpired
             | Self::KeyRevoked
             | Self::KeyUnavailable => Health::Degraded,
@@ -145,6 +149,7 @@ impl Reason {
                 | Self::ThrottledBurst
                 | Self::ClockSkew
                 | Self::Forbidden
+                | Self::Restricted
                 | Self::BadRequest
                 | Self::Stale
         )
