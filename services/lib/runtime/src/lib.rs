@@ -1,1 +1,4 @@
-//! Under construction.
+//! What every process of the house does alike.
+
+pub mod exit;
+pub mod settings;
