@@ -1,4 +1,16 @@
-//! What every process of the house does alike.
+//! What every process of the house does alike: settings, telemetry, the admin port, answers about problems, stopping.
+//!
+//! It knows no service and no door. A service gets a [`Process`] and its settings, spawns its tasks there and watches
+//! [`Process::stopping`]; the executable puts them together.
 
 pub mod exit;
 pub mod settings;
+pub mod telemetry;
+
+pub mod admin;
+pub mod process;
+pub mod readiness;
+
+pub use process::{Process, Shutdown};
+pub use readiness::Readiness;
+pub use telemetry::{Logs, Metrics};
