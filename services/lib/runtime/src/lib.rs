@@ -7,10 +7,17 @@ pub mod exit;
 pub mod settings;
 pub mod telemetry;
 
-pub mod admin;
 pub mod process;
 pub mod readiness;
 
+pub mod admin;
+pub mod json;
+pub mod problem;
+pub mod serve;
+
+pub use json::Json;
+pub use problem::Problem;
 pub use process::{Process, Shutdown};
 pub use readiness::Readiness;
+pub use serve::{bind, serve};
 pub use telemetry::{Logs, Metrics};
