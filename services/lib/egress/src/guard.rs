@@ -4,7 +4,9 @@
 //! judged here; names are judged when they are resolved, for every connection anew ([`Target::check_resolved`]).
 //! It knows no switch that turns it off, and nothing opens the clouds' metadata services.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::Uri;
 use ipnet::IpNet;
@@ -17,6 +19,8 @@ use crate::refusal::Refusal;
 pub const URL_BYTES_MAX: usize = 2048;
 /// Ports that a public target may have.
 pub const PORTS: [u16; 2] = [443, 80];
+/// Authorities that are remembered as passed; parsing one takes longer than all else that is done to a request.
+const PASSED_MAX: usize = 1_024;
 /// The longest host name and label, in bytes (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
@@ -34,6 +38,9 @@ pub struct Guard {
     allow: Vec<IpNet>,
     ports: Vec<u16>,
     plain_http: bool,
+    /// Authorities that passed, by scheme and authority. A judgement never changes: names are resolved and judged
+    /// again for every connection.
+    passed: Arc<RwLock<HashMap<String, Arc<Target>>>>,
 }
 
 /// A URL that passed the guard: parsed once, and used in this form only.
@@ -53,20 +60,22 @@ impl Guard {
     /// A guard that lets calls go to the public internet and to these networks, on ports 443 and 80
     /// (any port inside of these networks).
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow, ports: PORTS.to_vec(), plain_http: false }
+        Self { allow, ports: PORTS.to_vec(), plain_http: false, passed: Arc::default() }
     }
 
     /// Takes other ports for public targets.
     #[must_use]
     pub fn with_ports(mut self, ports: Vec<u16>) -> Self {
         self.ports = ports;
+        self.passed = Arc::default();
         self
     }
 
     /// Lets `http://` go to public targets, where anybody on the way can read the key.
     #[must_use]
-    pub const fn with_plain_http(mut self, plain_http: bool) -> Self {
+    pub fn with_plain_http(mut self, plain_http: bool) -> Self {
         self.plain_http = plain_http;
+        self.passed = Arc::default();
         self
     }
 
@@ -99,11 +108,21 @@ impl Guard {
     }
 
     /// Judges the target of a request about to be sent. Its path is not looked at: it has no part in where the request goes.
-    pub fn check_uri(&self, uri: &Uri) -> Result<Target, Refusal> {
+    pub fn check_uri(&self, uri: &Uri) -> Result<Arc<Target>, Refusal> {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(Refusal::Scheme);
         };
-        self.check_url(&format!("{scheme}://{authority}/"))
+        let text = format!("{scheme}://{authority}/");
+        if let Some(target) = self.passed.read().unwrap_or_else(PoisonError::into_inner).get(&text) {
+            return Ok(target.clone());
+        }
+        let target = Arc::new(self.check_url(&text)?);
+        let mut passed = self.passed.write().unwrap_or_else(PoisonError::into_inner);
+        if passed.len() >= PASSED_MAX {
+            passed.clear();
+        }
+        passed.insert(text, target.clone());
+        Ok(target)
     }
 
     /// Judges an address alone: public, or in an opened network, and never a metadata service.

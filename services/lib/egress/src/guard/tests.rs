@@ -255,3 +255,18 @@ fn a_request_is_judged_by_its_authority() {
     assert!(guard.check_uri(&uri("https://user@example.com/")).is_err());
     assert!(guard.check_uri(&uri("https://0x7f.1/")).is_err());
 }
+
+#[test]
+fn remembered_targets_are_bounded_and_belong_to_one_guard() {
+    let guard = Guard::new(Vec::new()).with_plain_http(true);
+    let uri = |text: String| text.parse::<Uri>().expect("an uri");
+    for n in 0..PASSED_MAX * 2 + 1 {
+        assert!(guard.check_uri(&uri(format!("http://h{n}.example.com/"))).is_ok());
+        assert!(guard.passed.read().expect("not poisoned").len() <= PASSED_MAX);
+    }
+    let last = uri(format!("http://h{}.example.com/other/path", PASSED_MAX * 2));
+    assert!(guard.check_uri(&last).is_ok());
+    let stricter = guard.clone().with_plain_http(false);
+    assert_eq!(stricter.check_uri(&last), Err(Refusal::PlainHttp));
+    assert_eq!(guard.with_ports(vec![443]).check_uri(&last), Err(Refusal::Port(80)));
+}
