@@ -1,0 +1,108 @@
+//! Says where in a template something is wrong, from what the engine says and the source. Pure.
+//!
+//! The parser knows its position; the renderer does not, so an unknown name is looked for in the source's code.
+
+use std::sync::LazyLock;
+
+use liquid_core::Error;
+use regex::Regex;
+
+use crate::render::budget::LIMIT;
+
+/// Characters of a message.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// Why a template gave no text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Fault {
+    /// A word for programs: `invalid_template`, `unknown_variable`, `template_limit`, `busy`.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub detail: String,
+    /// Where in the template, counted from 1.
+    pub line: Option<u32>,
+    /// Where in the line, counted from 1, in characters.
+    pub column: Option<u32>,
+}
+
+static POSITION: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"--> (\d+):(\d+)").expect("a constant pattern is valid"));
+static CAUSE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)^\s*= (.+)$").expect("a constant pattern is valid"));
+static CODE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?s)\{%.*?%\}|\{\{.*?\}\}").expect("a constant pattern is valid"));
+static CONDITION: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\{%-?\s*(?:if|unless|elsif)\b").expect("a constant pattern is valid"));
+
+impl Fault {
+    /// Without a place.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), line: None, column: None }
+    }
+
+    /// Reads what the engine says about a source.
+    pub fn read(error: &Error, source: &str) -> Self {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("liquid:").trim();
+        if first.starts_with(LIMIT) {
+            return Self::new("template_limit", first);
+        }
+        let context = |name: &str| {
+            let begin = format!("    {name}=");
+            text.lines().find_map(|line| line.strip_prefix(&begin)).map(str::to_owned)
+        };
+        if let Some(at) = POSITION.captures(&text) {
+            let number = |group: usize| at.get(group).and_then(|digits| digits.as_str().parse().ok());
+            let cause = CAUSE
+                .captures(&text)
+                .map_or("it cannot be read", |found| found.get(1).map_or("", |m| m.as_str()));
+            let mut detail = format!("the template is not valid Liquid: {}", cut(cause));
+            if let Some(tag) = context("requested") {
+                detail = format!("unknown tag `{}`", cut(&tag));
+            }
+            return Self { code: "invalid_template", detail, line: number(1), column: number(2) };
+        }
+        let unknown = match first {
+            "Unknown variable" => context("requested variable").map(|name| ("variable", name)),
+            "Unknown index" => context("requested index").map(|name| ("field", name)),
+            "Unknown filter" => context("requested filter").map(|name| ("filter", name)),
+            _ => None,
+        };
+        if let Some((what, name)) = unknown {
+            let code = if what == "filter" { "invalid_template" } else { "unknown_variable" };
+            return Self::new(code, format!("unknown {what} `{}`", cut(&name))).at(find(source, &name));
+        }
+        Self::new("invalid_template", format!("the template failed: {}", cut(first)))
+    }
+
+    fn at(mut self, place: Option<(u32, u32)>) -> Self {
+        if let Some((line, column)) = place {
+            (self.line, self.column) = (Some(line), Some(column));
+        }
+        self
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect()
+}
+
+/// Line and column of a name in the code of a source: outside of quotes, and rather where it is printed than asked for.
+fn find(source: &str, name: &str) -> Option<(u32, u32)> {
+    let pattern =
+        Regex::new(&format!(r#"(?s)"[^"]*"|'[^']*'|(?P<name>\b{}\b)"#, regex::escape(name))).ok()?;
+    let places = |conditions: bool| {
+        CODE.find_iter(source).filter(|code| CONDITION.is_match(code.as_str()) == conditions).find_map(
+            |code| {
+                let found = pattern.captures_iter(code.as_str()).find_map(|found| found.name("name"))?;
+                Some(code.start() + found.start())
+            },
+        )
+    };
+    let at = places(false).or_else(|| places(true))?;
+    let before = &source[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+}
