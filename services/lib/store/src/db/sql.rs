@@ -1,0 +1,106 @@
+//! The text of a statement. Texts that are put together at run time are made of fixed pieces and numbered
+//! places only: a value can never become part of a text.
+
+use std::fmt::Write as _;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use super::Value;
+
+/// The text of a statement.
+#[derive(Clone)]
+pub(crate) enum Sql {
+    /// Written in the source; prepared once a connection.
+    Fixed(&'static str),
+    /// Put together by [`Statement`]; not kept prepared, because there are many.
+    Built(String),
+}
+
+impl Sql {
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
+}
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text)
+    }
+}
+
+impl SqlSafeStr for Sql {
+    fn into_sql_str(self) -> SqlStr {
+        match self {
+            Self::Fixed(text) => text.into_sql_str(),
+            // Safe: `Statement` takes fixed pieces only and numbers the places itself.
+            Self::Built(text) => AssertSqlSafe(text).into_sql_str(),
+        }
+    }
+}
+
+/// A statement that is put together at run time, with its values.
+pub(crate) struct Statement {
+    text: String,
+    values: Vec<Value>,
+    filtered: bool,
+}
+
+impl Statement {
+    pub(crate) fn new(text: &'static str) -> Self {
+        Self { text: text.to_owned(), values: Vec::new(), filtered: false }
+    }
+
+    /// A statement whose first pieces have their values already: `$1` to `$n`.
+    pub(crate) fn with(text: &'static str, values: &[Value]) -> Self {
+        Self { text: text.to_owned(), values: values.to_vec(), filtered: false }
+    }
+
+    /// Adds a fixed piece.
+    pub(crate) fn push(&mut self, piece: &'static str) -> &mut Self {
+        self.text.push_str(piece);
+        self
+    }
+
+    /// Adds a numbered place and the value for it.
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        write!(self.text, "${}", self.values.len()).expect("writing to a String cannot fail");
+        self
+    }
+
+    /// Adds places in parentheses: `($1, $2)`.
+    pub(crate) fn bind_all(&mut self, values: impl IntoIterator<Item = Value>) -> &mut Self {
+        self.push("(");
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.push(", ");
+            }
+            self.bind(value);
+        }
+        self.push(")")
+    }
+
+    /// Adds a condition: `piece` and a place, after `WHERE` the first time and `AND` then.
+    pub(crate) fn filter(&mut self, piece: &'static str, value: impl Into<Value>) -> &mut Self {
+        self.and().push(piece).bind(value)
+    }
+
+    /// The same when there is a value.
+    pub(crate) fn filter_some(&mut self, piece: &'static str, value: Option<impl Into<Value>>) -> &mut Self {
+        if let Some(value) = value {
+            self.filter(piece, value);
+        }
+        self
+    }
+
+    /// Begins a condition.
+    pub(crate) fn and(&mut self) -> &mut Self {
+        let word = if self.filtered { " AND " } else { " WHERE " };
+        self.filtered = true;
+        self.push(word)
+    }
+
+    pub(crate) fn finish(self) -> (Sql, Vec<Value>) {
+        (Sql::Built(self.text), self.values)
+    }
+}
