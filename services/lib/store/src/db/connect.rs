@@ -1,0 +1,101 @@
+//! Opens a database by its address, with the settings that the promises rest on.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::Db;
+use crate::{Error, Result};
+
+/// How long SQLite waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that read SQLite.
+const SQLITE_READERS: u32 = 4;
+/// Connections to PostgreSQL of one process.
+const POSTGRES_CONNECTIONS: u32 = 10;
+/// How long PostgreSQL lets a statement wait for a lock, run, and lets a transaction idle, in milliseconds.
+const POSTGRES_BOUNDS_MS: [(&str, u32); 3] =
+    [("lock_timeout", 5_000), ("statement_timeout", 30_000), ("idle_in_transaction_session_timeout", 60_000)];
+
+impl Db {
+    /// Opens `sqlite:///abs/path.db`, `sqlite::memory:` or `postgres://…`.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        if url == "sqlite::memory:" {
+            return Self::in_memory().await;
+        }
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return Self::file(Path::new(path)).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::server(url).await;
+        }
+        Err(Error::Url("use sqlite:///absolute/path.db or postgres://user@host/database".to_owned()))
+    }
+
+    async fn in_memory() -> Result<Self> {
+        let options = sqlite_options().in_memory(true);
+        let writer = sqlite_pool(1).connect_with(options).await?;
+        Ok(Self::Sqlite { readers: writer.clone(), writer })
+    }
+
+    async fn file(path: &Path) -> Result<Self> {
+        if !path.is_absolute() {
+            return Err(Error::Url(format!("`{}` is not an absolute path", path.display())));
+        }
+        owned_only(path).map_err(|error| Error::Url(format!("open {}: {error}", path.display())))?;
+        let options = sqlite_options().filename(path);
+        let writer = sqlite_pool(1).connect_with(options.clone()).await?;
+        let readers = sqlite_pool(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    async fn server(url: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| {
+                Error::Url("it is not a PostgreSQL address: postgres://user@host/database".to_owned())
+            })?
+            .application_name("signalbox")
+            .options(POSTGRES_BOUNDS_MS);
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+}
+
+/// `FULL`: a commit that was answered survives the loss of power. `secure_delete`: what is erased is overwritten.
+fn sqlite_options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .pragma("secure_delete", "ON")
+}
+
+/// Connections are kept: a database in memory lives as long as its connection.
+fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// Makes the file, readable by its owner only; SQLite gives its side files the same mode.
+fn owned_only(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
