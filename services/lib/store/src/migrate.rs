@@ -1,0 +1,94 @@
+//! Brings a database to the schema that this program knows, or refuses it.
+//!
+//! The steps are files under `migrations/`, one directory a database, and never change once they were shipped: the
+//! database remembers the checksum of each. All missing steps run in one transaction; on PostgreSQL an advisory lock
+//! lets replicas that start together take turns.
+
+use model::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tracing::info;
+
+use crate::db::{Db, Tx, settle, values};
+use crate::{Error, Result};
+
+/// One step.
+struct Step {
+    version: i64,
+    name: &'static str,
+    text: &'static str,
+}
+
+const SQLITE: &[Step] =
+    &[Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") }];
+const POSTGRES: &[Step] =
+    &[Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") }];
+
+/// How long a replica waits for another one that migrates.
+const WAIT_FOR_OTHERS: &str = "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '10min'";
+/// The advisory lock, `signalbx` in ASCII.
+const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(8316294031637771896)";
+/// Which steps a database has seen.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
+    version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+/// Executes the steps that are missing. A schema that is newer or other than ours is refused untouched.
+pub(crate) async fn migrate(db: &Db, at: Timestamp) -> Result<()> {
+    let steps = match db {
+        Db::Sqlite { .. } => SQLITE,
+        Db::Postgres(_) => POSTGRES,
+    };
+    settle(|| async {
+        let mut tx = db.begin().await?;
+        if matches!(tx, Tx::Postgres(_)) {
+            tx.script(WAIT_FOR_OTHERS).await?;
+            tx.script(ADVISORY_LOCK).await?;
+        }
+        tx.execute(TABLE, &[]).await?;
+        let known = check(&mut tx, steps).await?;
+        for step in steps.iter().filter(|step| step.version > known) {
+            tx.script(step.text).await?;
+            tx.execute(
+                "INSERT INTO migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
+                &values![step.version, step.name, checksum(step), at],
+            )
+            .await?;
+            info!(
+                step.version,
+                step.name, "Migrated the database to schema {} ({}).", step.version, step.name
+            );
+        }
+        tx.commit().await
+    })
+    .await
+}
+
+/// The newest step that the database has seen, 0 when none.
+async fn check(tx: &mut Tx, steps: &[Step]) -> Result<i64> {
+    let newest = steps.last().map_or(0, |step| step.version);
+    let mut known = 0;
+    for row in tx.all("SELECT version, checksum FROM migrations ORDER BY version", &[]).await? {
+        known = row.int("version")?;
+        let Some(step) = steps.iter().find(|step| step.version == known) else {
+            return Err(Error::Migration {
+                why: format!(
+                    "the database has schema {known}, this program knows schema {newest}: \
+                     start the newer program that migrated it"
+                ),
+            });
+        };
+        if row.text("checksum")? != checksum(step) {
+            return Err(Error::Migration {
+                why: format!(
+                    "schema {known} ({}) of the database is not the one of this program: \
+                     start the program that made it, or use another database",
+                    step.name
+                ),
+            });
+        }
+    }
+    Ok(known)
+}
+
+fn checksum(step: &Step) -> String {
+    hex::encode(Sha256::digest(step.text))
+}
