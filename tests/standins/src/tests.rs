@@ -1,0 +1,1 @@
+//! Tests over real HTTP, and of the pure parts.
