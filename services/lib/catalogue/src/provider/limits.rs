@@ -1,0 +1,224 @@
+//! A provider's limits, and the headers in which its answers say what is left.
+
+use model::integration::{Quota, Ratio, Window};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Provider, endpoint};
+
+/// The share of a quota from which on it is near its limit, in millionths, when nobody said otherwise.
+const NEAR_MILLIONTHS: u32 = 800_000;
+
+/// One documented limit. Exactly one of `requests` and `weight`, and exactly one of `per` and `window_secs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ProviderLimit)]
+pub struct Limit {
+    /// Its name, unique in the provider.
+    pub name: String,
+    /// Whose use is counted together.
+    pub scope: LimitScope,
+    /// Requests in a window.
+    #[serde(default)]
+    pub requests: Option<u64>,
+    /// Units in a window, where calls weigh differently.
+    #[serde(default)]
+    pub weight: Option<u64>,
+    /// The window.
+    #[serde(default)]
+    pub per: Option<Window>,
+    /// The window, in seconds, when it has no name.
+    #[serde(default)]
+    pub window_secs: Option<u32>,
+    /// How the window begins again.
+    pub kind: LimitKind,
+    /// Units that may come at once, where a bucket holds more than one window's worth.
+    #[serde(default)]
+    pub burst: Option<u64>,
+    /// The zone of calendar windows of a day and more: an IANA name.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// The plan that it belongs to. Absent: every plan.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// Beginnings of paths that it is about. Empty: all.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// What calls weigh. What is not named weighs 1.
+    #[serde(default)]
+    pub weights: Vec<Weight>,
+    /// What to know about it.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Whether no source was found for it.
+    #[serde(default)]
+    pub unsourced: bool,
+}
+
+/// What a call weighs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ProviderWeight)]
+pub struct Weight {
+    /// The path, with `{placeholders}`.
+    pub path: String,
+    /// Units of a call to it.
+    pub units: u32,
+}
+
+/// Whose use a limit counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderLimitScope)]
+pub enum LimitScope {
+    /// One key.
+    Key,
+    /// One address.
+    Ip,
+    /// One account, organisation or project, whatever key it uses.
+    Account,
+}
+
+/// How a window begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderLimitKind)]
+pub enum LimitKind {
+    /// Any stretch of that length counts.
+    Rolling,
+    /// At the full minute, hour, at midnight, on the first.
+    Calendar,
+    /// Refills evenly: one window's worth in a window.
+    Bucket,
+}
+
+/// Where answers say what is left of one limit. The same header name may serve several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ProviderUsageHeaders)]
+pub struct UsageHeaders {
+    /// Which limit they speak of: `requests`, `tokens`, `weight_minute`, …
+    pub name: String,
+    /// Whose dialect it is.
+    pub dialect: Dialect,
+    /// The header with what is used.
+    #[serde(default)]
+    pub used: Option<String>,
+    /// The header with what is left.
+    #[serde(default)]
+    pub remaining: Option<String>,
+    /// The header with the limit.
+    #[serde(default)]
+    pub limit: Option<String>,
+    /// The header with the time at which the window begins again.
+    #[serde(default)]
+    pub reset: Option<String>,
+    /// How that time is written. Required with `reset`.
+    #[serde(default)]
+    pub reset_unit: Option<ResetUnit>,
+    /// Whether no source was found for it.
+    #[serde(default)]
+    pub unsourced: bool,
+}
+
+/// A family of usage headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderDialect)]
+pub enum Dialect {
+    /// `RateLimit` and `RateLimit-Policy`.
+    RateLimit,
+    /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+    XRateLimit,
+    /// `x-ratelimit-…-requests`, `…-tokens`.
+    Openai,
+    /// `anthropic-ratelimit-…`.
+    Anthropic,
+    /// `X-MBX-USED-WEIGHT-1M`.
+    Binance,
+    /// `gw-ratelimit-…`.
+    Kucoin,
+    /// `X-Bapi-Limit…`.
+    Bybit,
+    /// `api-credits-…`.
+    TwelveData,
+}
+
+/// How a header writes when a window begins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderResetUnit)]
+pub enum ResetUnit {
+    /// Seconds from now.
+    Secs,
+    /// Milliseconds from now.
+    Millis,
+    /// Seconds since 1970.
+    EpochSecs,
+    /// Milliseconds since 1970.
+    EpochMillis,
+    /// As Go writes it: `6m0s`, `250ms`.
+    Duration,
+    /// RFC 3339.
+    Rfc3339,
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// How much fits into a window.
+    pub fn amount(&self) -> u64 {
+        self.requests.or(self.weight).unwrap_or(0)
+    }
+
+    /// The window's length, in seconds; a month has 30 days here.
+    pub fn window_secs(&self) -> u32 {
+        match self.per {
+            Some(Window::Second) => 1,
+            Some(Window::Minute) => 60,
+            Some(Window::Hour) => 3_600,
+            Some(Window::Day) => 86_400,
+            Some(Window::Week) => 604_800,
+            Some(Window::Month) => 2_592_000,
+            None => self.window_secs.unwrap_or(0),
+        }
+    }
+
+    /// What a call to a path (its query ignored) takes from this limit; 0 when the limit is not about it.
+    pub fn units(&self, path: &str) -> u32 {
+        let path = endpoint::without_query(path);
+        if !self.paths.is_empty() && !self.paths.iter().any(|p| endpoint::fit(p, path).is_some()) {
+            return 0;
+        }
+        let fitting = self.weights.iter().filter_map(|w| Some((endpoint::fit(&w.path, path)?, w.units)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(1, |(_, units)| units)
+    }
+
+    /// As an integration's quota. `None` when it counts weight, has a window without a name, or is about some paths only.
+    pub fn as_quota(&self) -> Option<Quota> {
+        if !self.paths.is_empty() {
+            return None;
+        }
+        Some(Quota {
+            name: self.name.clone(),
+            requests: self.requests?,
+            per: self.per?,
+            timezone: self.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
+            near: Ratio::from_millionths(NEAR_MILLIONTHS),
+        })
+    }
+}
+
+impl Provider {
+    /// The limits of a plan, those of every plan included. `None`: the plan that new accounts have.
+    pub fn limits_of<'a>(&'a self, plan: Option<&'a str>) -> impl Iterator<Item = &'a Limit> {
+        let plan = plan.or(self.cost.default_plan.as_deref());
+        self.limits.iter().filter(move |l| l.plan.is_none() || l.plan.as_deref() == plan)
+    }
+
+    /// The quotas that an integration has which names none.
+    pub fn preset_quotas(&self) -> Vec<Quota> {
+        self.limits_of(None).filter_map(Limit::as_quota).collect()
+    }
+}
