@@ -6,6 +6,23 @@
 
 mod provider;
 
-mod provider;
+mod check;
+mod error;
+mod near;
+mod read;
+mod registry;
+mod schema;
 
+mod body;
+mod judge;
+mod usage;
+mod wait;
+
+pub use error::Error;
+pub use judge::{Answer, BODY_BYTES_MAX, DETAIL_CHARS_MAX, Verdict, judge, judge_probe, judge_status};
 pub use provider::*;
+pub use read::{FILE_BYTES_MAX, FILES_MAX, parse};
+pub use registry::Catalogue;
+pub use schema::{SCHEMA_ID, schema};
+pub use usage::{Hint, hints};
+pub use wait::{RETRY_AFTER_MAX, go_duration, http_date, retry_after};
