@@ -166,7 +166,7 @@ impl Counter {
                 }
             }
             Shape::Rolling { per_ms } => {
-                if now >= self.since_ms + per_ms {
+                if self.used_milli == 0 || now >= self.since_ms + per_ms {
                     *self = Counter { since_ms: now, used_milli: 0 };
                 }
             }
