@@ -1,8 +1,8 @@
 //! A listener that can really refuse: it can be closed and opened again on the same port.
 //!
 //! While it is closed the port stays bound without listening, so that connecting is refused and
-//! nobody else can take the port. Closing also ends every open connection; otherwise a client's
-//! kept-alive connection would go on working. Dropping the door ends everything.
+//! the system gives the port to nobody who asks for any. Closing also ends every open connection;
+//! otherwise a client's kept one would go on working. Dropping the door ends everything.
 
 use std::convert::Infallible;
 use std::future::Future;
