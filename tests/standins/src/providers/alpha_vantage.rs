@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::symbols::{DAY_MS, interval_ms};
+use super::symbols::{DAY_MS, interval_ms, month_ms};
 use super::{Desk, Provider};
 use crate::call::{Answer, Call};
 use crate::limits::{Rule, Tally};
@@ -160,8 +160,8 @@ fn exchange_rate(desk: &Desk<'_>, call: &Call) -> Answer {
 fn economic(desk: &Desk<'_>, name: &str, unit: &str, level: f64) -> Answer {
     let data: Vec<Value> = (0..24)
         .map(|back| {
-            let at = desk.now_ms - back * 30 * DAY_MS;
-            json!({ "date": stamp(at, "%Y-%m-01"), "value": format!("{:.3}", level * (1.0 - 0.002 * back as f64)) })
+            let at = month_ms(desk.now_ms, back);
+            json!({ "date": stamp(at, "%F"), "value": format!("{:.3}", level * (1.0 - 0.002 * back as f64)) })
         })
         .collect();
     Answer::ok(json!({ "name": name, "interval": "monthly", "unit": unit, "data": data }))

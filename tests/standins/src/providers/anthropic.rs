@@ -78,6 +78,20 @@ impl Provider for Anthropic {
                     json!({ "data": data, "has_more": false, "first_id": "claude-sonnet-4-6", "last_id": "claude-sonnet-4-6" }),
                 )
             }
+            (&Method::POST, "/v1/messages/count_tokens") => {
+                let body = call.json().unwrap_or_default();
+                match prompt(&body["messages"], "content") {
+                    Some((whole, last)) => {
+                        Answer::ok(json!({ "input_tokens": Turn::of(desk, &whole, &last).tokens.input }))
+                    }
+                    None => error(
+                        desk,
+                        400,
+                        "invalid_request_error",
+                        "messages: at least one message is required",
+                    ),
+                }
+            }
             (&Method::POST, "/v1/messages") => match read(desk, call) {
                 Err(refusal) => refusal,
                 Ok((body, turn)) if body["stream"] == true => Answer::events(frames(desk, &body, &turn)),

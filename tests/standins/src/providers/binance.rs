@@ -142,6 +142,14 @@ impl Provider for Binance {
                     "lowPrice": eight(price * 0.98), "volume": "18421.55000000", "openTime": desk.now_ms - DAY_MS, "closeTime": desk.now_ms
                 })
             }),
+            (&Method::GET, "/api/v3/depth") => with_price(desk, call, |_, price| {
+                let side = |step: f64| {
+                    (1..=5)
+                        .map(|level| json!([eight(price * (1.0 + step * f64::from(level))), "1.00000000"]))
+                        .collect::<Vec<_>>()
+                };
+                json!({ "lastUpdateId": desk.sequence, "bids": side(-0.0001), "asks": side(0.0001) })
+            }),
             (&Method::GET, "/api/v3/klines") => klines(desk, call),
             (&Method::GET, "/api/v3/account") => Answer::ok(json!({
                 "makerCommission": 10, "takerCommission": 10, "canTrade": true, "canWithdraw": false, "canDeposit": true,

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::symbols::DAY_MS;
+use super::symbols::month_ms;
 use super::{Desk, Provider};
 use crate::call::{Answer, Call, Content};
 use crate::limits::{Rule, Tally};
@@ -140,12 +140,12 @@ fn observations(desk: &Desk<'_>, call: &Call, series: &str) -> Answer {
     let end = call.param("observation_end").and_then(|text| moment(&text)).unwrap_or(i64::MAX);
     let mut rows: Vec<Value> = (0..OBSERVATIONS)
         .rev()
-        .map(|back| (back, desk.now_ms - back * 30 * DAY_MS))
+        .map(|back| (back, month_ms(desk.now_ms, back)))
         .filter(|(_, at)| (start..=end).contains(at))
         .map(|(back, at)| {
             let level = desk.market.price(series, at).unwrap_or_default() / 40.0;
             let value = if back % MISSING_EVERY == MISSING_EVERY - 1 { ".".to_owned() } else { format!("{level:.2}") };
-            json!({ "realtime_start": today(desk), "realtime_end": today(desk), "date": stamp(at, "%Y-%m-01"), "value": value })
+            json!({ "realtime_start": today(desk), "realtime_end": today(desk), "date": stamp(at, "%F"), "value": value })
         })
         .collect();
     let order = call.param_or("sort_order", "asc");

@@ -33,5 +33,13 @@ pub(crate) fn interval_ms(text: &str) -> Option<i64> {
     Some(count * unit)
 }
 
+/// The first day, `back` whole months ago, in milliseconds since 1970 at midnight UTC.
+pub(crate) fn month_ms(now_ms: i64, back: i64) -> i64 {
+    let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default();
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let first = today.first_of_month().saturating_sub(jiff::Span::new().months(back));
+    first.to_zoned(jiff::tz::TimeZone::UTC).map_or(now_ms, |start| start.timestamp().as_millisecond())
+}
+
 /// A day in milliseconds.
 pub(crate) const DAY_MS: i64 = 86_400_000;

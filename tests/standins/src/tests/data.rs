@@ -63,6 +63,10 @@ async fn fred_answers_a_bad_key_with_400_and_defaults_to_xml() {
     let values: Vec<&str> =
         rows["observations"].as_array().unwrap().iter().map(|row| row["value"].as_str().unwrap()).collect();
     assert!(values.contains(&".") && values.len() == 240);
+    let mut dates: Vec<&str> =
+        rows["observations"].as_array().unwrap().iter().map(|row| row["date"].as_str().unwrap()).collect();
+    dates.dedup();
+    assert_eq!(dates.len(), 240, "each month once");
     let xml = world.get("fred", "/series?series_id=GNPCA&api_key=right").send().await.unwrap();
     assert!(header(&xml, "content-type").starts_with("text/xml"));
     let (status, second) = told(world.get("fred", "/v2/series?series_id=GNPCA").bearer_auth("wrong")).await;
