@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
+use super::value::storable;
 use crate::{Error, Result};
 
 /// A row of an answer.
@@ -64,9 +65,9 @@ impl Row {
         column!(self, name, Option<String>)
     }
 
-    /// Whether a text is this one.
+    /// Whether a text is this one, as it can be stored.
     pub(crate) fn is(&self, name: &str, text: &str) -> bool {
-        self.text(name).is_ok_and(|found| found == text)
+        self.text(name).is_ok_and(|found| found == storable(text))
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {

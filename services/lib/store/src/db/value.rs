@@ -1,6 +1,8 @@
 //! What is bound to a statement: the few types that both databases have. A null carries its type, because
 //! PostgreSQL wants to know it.
 
+use std::borrow::Cow;
+
 use model::Timestamp;
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
@@ -109,6 +111,12 @@ macro_rules! from_ids {
 }
 from_ids!(model::EventId, model::AlertId, model::DeliveryId, model::WebhookId, model::IntegrationId);
 
+/// A text as both databases can hold it: PostgreSQL has no NUL in texts, so it becomes U+FFFD in both. JSON has
+/// it escaped and keeps it.
+pub(super) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
+}
+
 /// Both argument lists are filled alike; only their types differ.
 macro_rules! arguments {
     ($name:ident, $arguments:ty) => {
@@ -117,7 +125,7 @@ macro_rules! arguments {
             for value in values {
                 match value {
                     Value::Int(number) => arguments.add(*number),
-                    Value::Text(text) => arguments.add(text.as_deref()),
+                    Value::Text(text) => arguments.add(text.as_deref().map(storable)),
                     Value::Bytes(bytes) => arguments.add(bytes.as_slice()),
                 }
                 .map_err(|source| Error::Refused { source })?;
