@@ -55,6 +55,10 @@ pub struct Document {
     /// Which parts of the request are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What else the kind of problem has to say: `line` and `column` of a template.
+    #[serde(flatten)]
+    #[schema(additional_properties = true)]
+    pub more: serde_json::Map<String, serde_json::Value>,
     /// Seconds after which to try again; also the header `Retry-After`.
     #[serde(skip)]
     pub retry_after_secs: Option<u32>,
@@ -87,8 +91,43 @@ impl Problem {
             instance: None,
             request_id: None,
             errors: Vec::new(),
+            more: serde_json::Map::new(),
             retry_after_secs: None,
         }))
+    }
+
+    /// The same with a more special word for programs; the type follows it.
+    #[must_use]
+    pub fn with_code(mut self, code: &str) -> Self {
+        self.0.kind = format!("{TYPE_BASE}{}", code.replace('_', "-"));
+        code.clone_into(&mut self.0.code);
+        self
+    }
+
+    /// The same with a further member, when there is a value for it.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Option<impl Into<serde_json::Value>>) -> Self {
+        if let Some(value) = value {
+            self.0.more.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// 405: the path is there, but not for this method.
+    pub fn method_not_allowed(method: &str, path: &str) -> Self {
+        let detail = format!("`{path}` does not take {method}; the header Allow says what it takes");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
+    }
+
+    /// 413: the body is larger than allowed.
+    pub fn too_large(bytes_max: usize) -> Self {
+        let detail = format!("the body may have {bytes_max} bytes at most");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body is too large", detail)
+    }
+
+    /// 403: known, but what carries the call is bound to something else.
+    pub fn out_of_bounds(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "out_of_bounds", "Not allowed", detail)
     }
 
     /// 400: the request cannot be read.
