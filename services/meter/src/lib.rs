@@ -1,1 +1,62 @@
-//! Under construction.
+//! Counts use and cost, and gives notice when a quota runs low.
+//!
+//! Takes `usage.counted` events into buckets in the database, each event once however often it is delivered.
+//! It never stands between a caller and a provider: limits are the gateway's. It answers what was used.
+
+mod settings;
+mod telemetry;
+
+mod answer;
+mod count;
+mod notice;
+mod window;
+
+use std::sync::Arc;
+
+use bus::{Bus, table};
+use model::snapshot::Snapshot;
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::Settings;
+
+/// The doors of this service.
+#[derive(Clone)]
+pub struct Doors {
+    /// Where counts come from and notices go.
+    pub bus: Bus,
+    /// Where they are kept.
+    pub store: Store,
+}
+
+/// The service's state: cheap to clone.
+#[derive(Clone)]
+struct Meter {
+    bus: Bus,
+    store: Store,
+    snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// Counts until told to stop.
+pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) -> anyhow::Result<()> {
+    telemetry::describe();
+    let Doors { bus, store } = doors;
+    let snapshot = bus.snapshots(stopping.clone()).await?;
+    let meter = Meter { bus: bus.clone(), store, snapshot };
+
+    let counting = meter.clone();
+    let count = bus
+        .consume(&table::METER, move |message| {
+            let meter = counting.clone();
+            async move { count::count(&meter, &message).await }
+        })
+        .concurrency(settings.meter_at_once)
+        .until(stopping.clone());
+    let answers = answer::answers(meter.clone(), stopping.clone());
+    let sweep = notice::sweep(meter, stopping);
+    let (count, answers, sweep) = tokio::join!(count, answers, sweep);
+    count?;
+    answers?;
+    sweep
+}
