@@ -1,1 +1,65 @@
-//! Under construction.
+//! Asks providers how they are: on a schedule, and when somebody wants to know now.
+//!
+//! It decides nothing: what an answer means for the integration's health is failover's. Trials of
+//! configurations and keys take the same way as real probes, so what passes a trial works.
+
+mod settings;
+mod telemetry;
+
+mod answer;
+mod observe;
+mod probe;
+mod question;
+mod rounds;
+mod schedule;
+
+use std::sync::Arc;
+
+use bus::Bus;
+use catalogue::Catalogue;
+use egress::Egress;
+use model::snapshot::Snapshot;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use vault::Vault;
+
+pub use settings::Settings;
+
+/// The doors of this service.
+#[derive(Clone)]
+pub struct Doors {
+    /// Where observations go and questions come from.
+    pub bus: Bus,
+    /// Where keys are.
+    pub vault: Vault,
+    /// The way out.
+    pub egress: Egress,
+}
+
+/// The service's state: cheap to clone.
+#[derive(Clone)]
+struct Prober {
+    bus: Bus,
+    vault: Vault,
+    egress: Egress,
+    catalogue: &'static Catalogue,
+    settings: Arc<Settings>,
+    snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Bounds how many probes run at once.
+    places: Arc<Semaphore>,
+}
+
+/// Probes until told to stop.
+pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) -> anyhow::Result<()> {
+    telemetry::describe();
+    let Doors { bus, vault, egress } = doors;
+    let snapshot = bus.snapshots(stopping.clone()).await?;
+    let places = Arc::new(Semaphore::new(settings.prober_at_once));
+    let settings = Arc::new(settings);
+    let prober = Prober { bus, vault, egress, catalogue: Catalogue::builtin(), settings, snapshot, places };
+    let rounds = rounds::run(prober.clone(), stopping.clone());
+    let answers = answer::answers(prober, stopping);
+    let (rounds, answers) = tokio::join!(rounds, answers);
+    rounds?;
+    answers
+}

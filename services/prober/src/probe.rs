@@ -1,0 +1,161 @@
+//! Asks one question and says what came of it. Publishes nothing.
+
+use std::time::Duration;
+
+use catalogue::{Answer as Seen, judge, judge_probe};
+use egress::{Answer, Failure, FetchLimits, credential};
+use http::Request;
+use model::auth::Auth;
+use model::health::{Check, Observed, Reason};
+use model::integration::Integration;
+use model::secret::Fields;
+use model::snapshot::KeyRef;
+use model::{KeyId, Timestamp};
+use vault::{Path, Vault};
+
+use crate::Prober;
+use crate::question::{self, About, Question};
+
+/// Bytes of an answer that are read: enough for every documented health answer.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Header fields of an answer.
+const HEADERS_MAX: usize = 100;
+/// Characters of a detail.
+const DETAIL_CHARS_MAX: usize = 200;
+
+/// Which credential to show.
+pub(crate) enum With<'a> {
+    /// The key's active version, as the snapshot has it.
+    Active(Option<&'a KeyRef>),
+    /// A certain version of the stored key.
+    Version(u32),
+    /// Values that are being tried.
+    Trial(Path),
+}
+
+/// What is wrong before anything was asked, or afterwards.
+struct Trouble(Reason, String);
+
+/// Asks.
+pub(crate) async fn probe(prober: &Prober, it: &Integration, with: With<'_>) -> Observed {
+    let mut seen = Observed {
+        integration: it.id.clone(),
+        provider: it.provider.clone(),
+        check: Check::Probe,
+        at: Timestamp::now(),
+        reason: None,
+        requests: 1,
+        failures: 0,
+        status_code: None,
+        latency_ms: None,
+        phases: None,
+        every_secs: None,
+        detail: None,
+    };
+    let outcome = ask(prober, it, with, &mut seen).await;
+    seen.at = Timestamp::now();
+    if let Err(Trouble(reason, detail)) = outcome {
+        seen.reason = Some(reason);
+        seen.failures = u32::from(reason != Reason::BadRequest && reason != Reason::Slow);
+        seen.detail = Some(detail.chars().take(DETAIL_CHARS_MAX).collect());
+    }
+    seen
+}
+
+async fn ask(prober: &Prober, it: &Integration, with: With<'_>, seen: &mut Observed) -> Result<(), Trouble> {
+    let about = if matches!(with, With::Active(_)) { About::Provider } else { About::Key };
+    let question = question::question(prober.catalogue, &prober.settings, it, about)
+        .map_err(|(reason, detail)| Trouble(reason, detail))?;
+    let fields = fields(&prober.vault, it, with, &question).await?;
+    let Question { provider, probe, auth, request, timeout, slow, .. } = question;
+    let (mut head, body) = request.into_parts();
+    match &fields {
+        Some(fields) => credential::apply(&auth, fields, &mut head)
+            .map_err(|error| Trouble(Reason::KeyUnavailable, error.to_string()))?,
+        None => credential::strip(&mut head.headers),
+    }
+    let limits = FetchLimits {
+        deadline_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        body_bytes_max: BODY_BYTES_MAX,
+        headers_max: HEADERS_MAX,
+    };
+    let answer = match prober.egress.fetch(Request::from_parts(head, body), limits).await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(failed(&failure, seen)),
+    };
+    seen.status_code = Some(answer.status.as_u16());
+    seen.latency_ms = Some(answer.total_ms);
+    seen.phases = Some(answer.phases);
+    judged(provider, probe, &answer, fields.is_some())?;
+    if Duration::from_millis(answer.total_ms.into()) > slow {
+        return Err(Trouble(
+            Reason::Slow,
+            format!("answered in {} ms, slow is from {} ms", answer.total_ms, slow.as_millis()),
+        ));
+    }
+    Ok(())
+}
+
+fn failed(failure: &Failure, seen: &mut Observed) -> Trouble {
+    seen.status_code = failure.status.map(|status| status.as_u16());
+    seen.phases = Some(failure.phases);
+    Trouble(failure.error.reason(), failure.error.to_string())
+}
+
+fn judged(
+    provider: &catalogue::Provider,
+    probe: Option<&catalogue::Probe>,
+    answer: &Answer,
+    with_key: bool,
+) -> Result<(), Trouble> {
+    let headers: Vec<(&str, &str)> = answer
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    let told = Seen { status: answer.status.as_u16(), headers: &headers, body: &answer.body };
+    let verdict = match probe {
+        Some(probe) => judge_probe(provider, probe, &told),
+        None => judge(provider, &told),
+    };
+    let Some(reason) = verdict.reason else { return Ok(()) };
+    // Without a key a refusal for want of one shows that the provider answers.
+    if !with_key && reason == Reason::BadCredentials {
+        return Ok(());
+    }
+    let detail = verdict.detail.unwrap_or_else(|| format!("answered {}", answer.status.as_u16()));
+    Err(Trouble(reason, detail))
+}
+
+async fn fields(
+    vault: &Vault,
+    it: &Integration,
+    with: With<'_>,
+    question: &Question<'_>,
+) -> Result<Option<Fields>, Trouble> {
+    let needed = !matches!(question.auth, Auth::None {});
+    // Signed requests are the gateway's alone for now; a public question needs no key.
+    if !needed || (!question.needs_key && matches!(question.auth, Auth::Signed { .. })) {
+        return Ok(None);
+    }
+    let (path, version) = match (with, &it.key) {
+        (With::Trial(path), _) => (path, None),
+        (_, None) => return Ok(None),
+        (With::Version(version), Some(key)) => (Path::key(key), Some(version)),
+        (With::Active(key), Some(id)) => (Path::key(id), Some(active(id, key)?)),
+    };
+    match vault.read(&path, version).await {
+        Ok(held) => Ok(Some(held.fields)),
+        Err(error) => Err(Trouble(Reason::KeyUnavailable, format!("the key could not be read: {error}"))),
+    }
+}
+
+fn active(id: &KeyId, key: Option<&KeyRef>) -> Result<u32, Trouble> {
+    let key = key.ok_or_else(|| Trouble(Reason::KeyUnavailable, format!("there is no key `{id}`")))?;
+    let version =
+        key.version.ok_or_else(|| Trouble(Reason::KeyRevoked, format!("the key `{id}` is revoked")))?;
+    if key.expires_at.is_some_and(|at| at <= Timestamp::now()) {
+        return Err(Trouble(Reason::KeyExpired, format!("the key `{id}` has expired")));
+    }
+    Ok(version)
+}

@@ -1,0 +1,117 @@
+//! What to ask: an integration's own settings over the catalogue's over the program's. Pure.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use catalogue::{Catalogue, Probe, Provider};
+use http::{Method, Request, Uri};
+use model::auth::Auth;
+use model::health::Reason;
+use model::integration::{CUSTOM_PROVIDER, Integration};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::Settings;
+
+/// What stays as it is in a query value (RFC 3986 unreserved).
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// How the provider is.
+    Provider,
+    /// Whether it takes the key.
+    Key,
+}
+
+/// A question, but for the key.
+pub(crate) struct Question<'a> {
+    pub(crate) provider: &'a Provider,
+    /// The catalogue's question, when it is the one that is asked.
+    pub(crate) probe: Option<&'a Probe>,
+    pub(crate) auth: Auth,
+    pub(crate) needs_key: bool,
+    pub(crate) request: Request<Bytes>,
+    pub(crate) timeout: Duration,
+    pub(crate) slow: Duration,
+}
+
+/// The provider of an integration; one without rules for `custom`.
+pub(crate) fn provider<'a>(catalogue: &'a Catalogue, it: &Integration) -> Option<&'a Provider> {
+    if it.provider.as_str() == CUSTOM_PROVIDER {
+        return Some(Provider::custom());
+    }
+    catalogue.get(it.provider.as_str()).filter(|provider| !provider.is_defunct())
+}
+
+/// How often an integration is asked.
+pub(crate) fn every(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> Duration {
+    let theirs = provider(catalogue, it)
+        .and_then(|provider| provider.probe_in(&it.environment))
+        .map(|probe| probe.every_secs);
+    let secs = it.probe.every_secs.or(theirs).unwrap_or(settings.prober_every_secs);
+    Duration::from_secs(u64::from(secs.max(1)))
+}
+
+/// The question of an integration. An error is a sentence: there is nothing that could be asked.
+pub(crate) fn question<'a>(
+    catalogue: &'a Catalogue,
+    settings: &Settings,
+    it: &Integration,
+    about: About,
+) -> Result<Question<'a>, (Reason, String)> {
+    let wrong = |detail: String| (Reason::TargetRefused, detail);
+    let provider =
+        provider(catalogue, it).ok_or_else(|| wrong(format!("there is no provider `{}`", it.provider)))?;
+    let base = it.base_url.as_deref().or_else(|| provider.base_url(&it.environment));
+    let base =
+        base.ok_or_else(|| wrong(format!("{} has no environment `{}`", provider.name, it.environment)))?;
+    let own = it.probe.path.is_some();
+    let auth = it.auth.clone().unwrap_or_else(|| provider.auth_in(&it.environment).clone());
+    let signed = matches!(auth, Auth::Signed { .. });
+    let usual = provider.probe_in(&it.environment);
+    // A trial of a key asks what shows the key, where the usual question does not.
+    let probe = match &provider.key_probe {
+        Some(probe)
+            if about == About::Key && !own && !signed && usual.is_none_or(|usual| !usual.needs_key) =>
+        {
+            Some(probe)
+        }
+        _ => usual,
+    };
+    let path = it.probe.path.as_deref().or(probe.map(|probe| probe.path.as_str())).unwrap_or("/");
+    let mut target = format!("{}{path}", base.trim_end_matches('/'));
+    let asked = probe.filter(|_| !own).map(|probe| &probe.query);
+    let query = provider.query.iter().chain(asked.into_iter().flatten()).chain(&it.params);
+    for (name, value) in query {
+        let sign = if target.contains('?') { '&' } else { '?' };
+        let encode = |text| utf8_percent_encode(text, QUERY);
+        target.push_str(&format!("{sign}{}={}", encode(name), encode(value)));
+    }
+    let uri: Uri = target.parse().map_err(|_| wrong("the address cannot be read".to_owned()))?;
+    let method = it
+        .probe
+        .method
+        .as_deref()
+        .or(probe.filter(|_| !own).map(|probe| probe.method.as_str()))
+        .unwrap_or("GET");
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in provider.headers.iter().chain(&it.headers) {
+        request = request.header(name, value);
+    }
+    let request =
+        request.body(Bytes::new()).map_err(|error| wrong(format!("the question cannot be put: {error}")))?;
+    let ms = |own: Option<u32>, theirs: Option<u32>, default: u32| {
+        Duration::from_millis(own.or(theirs).unwrap_or(default).into())
+    };
+    Ok(Question {
+        provider,
+        needs_key: own || probe.is_none_or(|probe| probe.needs_key),
+        timeout: ms(it.probe.timeout_ms, probe.map(|probe| probe.timeout_ms), settings.prober_timeout_ms),
+        slow: ms(it.probe.slow_ms, probe.map(|probe| probe.slow_ms), settings.prober_slow_ms),
+        probe: probe.filter(|_| !own),
+        auth,
+        request,
+    })
+}

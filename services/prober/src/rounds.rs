@@ -1,0 +1,138 @@
+//! The schedule carried out: one task an integration, started and ended as the snapshot says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use model::integration::Integration;
+use model::snapshot::Snapshot;
+use model::{IntegrationId, ProviderId, Timestamp};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::probe::{With, probe};
+use crate::telemetry::{LAG, SKIPPED};
+use crate::{Prober, observe, question, schedule};
+
+struct Running {
+    configured: Arc<Integration>,
+    key: Option<model::snapshot::KeyRef>,
+    stop: CancellationToken,
+}
+
+/// Keeps one task an enabled integration until told to stop.
+pub(crate) async fn run(prober: Prober, stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut snapshots = prober.snapshot.clone();
+    let mut running: HashMap<IntegrationId, Running> = HashMap::new();
+    let mut lanes: HashMap<ProviderId, Arc<Semaphore>> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let now = snapshots.borrow_and_update().clone();
+        if let Some(snapshot) = now {
+            arrange(&prober, &snapshot, &mut running, &mut lanes, &mut tasks, &stopping);
+        }
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            changed = snapshots.changed() => if changed.is_err() { break },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    running.values().for_each(|one| one.stop.cancel());
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+fn arrange(
+    prober: &Prober,
+    snapshot: &Snapshot,
+    running: &mut HashMap<IntegrationId, Running>,
+    lanes: &mut HashMap<ProviderId, Arc<Semaphore>>,
+    tasks: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) {
+    let key_of = |it: &Integration| it.key.as_ref().and_then(|key| snapshot.keys.get(key)).cloned();
+    running.retain(|id, one| {
+        let same = snapshot
+            .integrations
+            .get(id)
+            .is_some_and(|it| it.enabled && *it == *one.configured && key_of(it) == one.key);
+        if !same {
+            one.stop.cancel();
+        }
+        same
+    });
+    for (id, it) in snapshot.integrations.iter().filter(|(_, it)| it.enabled) {
+        if running.contains_key(id) {
+            continue;
+        }
+        let lane = lanes
+            .entry(it.provider.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(prober.settings.prober_per_provider)));
+        let one = Running { configured: Arc::new(it.clone()), key: key_of(it), stop: stopping.child_token() };
+        let task =
+            watch(prober.clone(), one.configured.clone(), one.key.clone(), lane.clone(), one.stop.clone());
+        running.insert(id.clone(), one);
+        tasks.spawn(task);
+    }
+}
+
+/// Asks one integration again and again.
+async fn watch(
+    prober: Prober,
+    it: Arc<Integration>,
+    key: Option<model::snapshot::KeyRef>,
+    lane: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
+    let every = question::every(prober.catalogue, &prober.settings, &it);
+    let mut failures = 0;
+    // The first question comes at once: somebody has just configured it, or the program has just started.
+    let mut due = Timestamp::now();
+    loop {
+        let wait = due.since(Timestamp::now());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        let places = async { (prober.places.acquire().await, lane.acquire().await) };
+        let _places = tokio::select! {
+            () = stop.cancelled() => return,
+            places = places => places,
+        };
+        let began = Timestamp::now();
+        gauge!(LAG).set(began.since(due).as_secs_f64());
+        let mut seen = probe(&prober, &it, With::Active(key.as_ref())).await;
+        seen.every_secs = u32::try_from(every.as_secs()).ok();
+        // Changed while it was being asked: what came of it speaks of a configuration that is no more.
+        if stop.is_cancelled() {
+            return;
+        }
+        failures = if seen.failures > 0 { failures + 1 } else { 0 };
+        observe::tell(&prober, &seen, began, endpoint(&prober, &it)).await;
+        let now = Timestamp::now();
+        due = match schedule::confirm(every, failures) {
+            Some(soon) => now.plus(soon),
+            None => next(&it, every, due, now),
+        };
+    }
+}
+
+/// The next start; starts that were missed because the probe took long are left out and counted.
+fn next(it: &Integration, every: Duration, due: Timestamp, now: Timestamp) -> Timestamp {
+    let missed = now.since(due).as_millis() / every.as_millis().max(1);
+    if missed > 0 {
+        counter!(SKIPPED).increment(u64::try_from(missed).unwrap_or(1));
+    }
+    schedule::next(it.id.as_str(), every, now, rand::random())
+}
+
+fn endpoint(prober: &Prober, it: &Integration) -> String {
+    let Some(provider) = question::provider(prober.catalogue, it) else { return "/".to_owned() };
+    let own = it.probe.path.as_deref();
+    let path =
+        own.or_else(|| provider.probe_in(&it.environment).map(|probe| probe.path.as_str())).unwrap_or("/");
+    let path = path.split('?').next().unwrap_or("/");
+    provider.endpoint_of("GET", path).into_owned()
+}

@@ -1,0 +1,93 @@
+//! When a probe is due. Pure: the moment and the chance are arguments.
+//!
+//! Every integration has its own phase, hash(id) mod interval, so that a thousand of them do not ask at once and a
+//! restart does not shift them. From start to start the interval stays; each start is moved by up to 5 % of it.
+//! After a failure the question is repeated soon, so that a blip and an outage are told apart quickly.
+
+use std::time::Duration;
+
+use model::Timestamp;
+
+/// The largest share of the interval by which a start is moved, in per cent.
+const JITTER_PER_CENT: u64 = 5;
+/// How soon a failure is asked again, at most; less where the interval is short.
+const CONFIRM_MAX: Duration = Duration::from_millis(1_000);
+/// Questions in a row that come soon after a failure; after that the interval is kept again.
+pub(crate) const CONFIRM_TIMES: u32 = 3;
+
+/// FNV-1a of the id: the same on every machine and in every version.
+fn phase(id: &str, every: u64) -> u64 {
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash ^ (hash >> 29)) % every.max(1)
+}
+
+/// The next start after a moment. `chance` is between 0 and 1.
+pub(crate) fn next(id: &str, every: Duration, after: Timestamp, chance: f64) -> Timestamp {
+    let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX / 4).max(1);
+    let after = u64::try_from(after.as_millis()).unwrap_or(0);
+    let phase = phase(id, every);
+    let slot = (after + every - phase) / every;
+    let start = slot * every + phase;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of milliseconds"
+    )]
+    let moved = ((every * JITTER_PER_CENT / 100) as f64 * chance.clamp(0.0, 1.0)) as u64;
+    Timestamp::from_millis(i64::try_from(start + moved).unwrap_or(i64::MAX))
+}
+
+/// The next start after a failure: soon, for the first few.
+pub(crate) fn confirm(every: Duration, failures: u32) -> Option<Duration> {
+    (1..=CONFIRM_TIMES).contains(&failures).then(|| (every / 4).min(CONFIRM_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_start_is_later_and_within_one_interval_and_its_jitter(
+            id in "[a-z]{1,20}", every in 1_000u64..86_400_000, after in 0i64..4_000_000_000_000, chance in 0.0f64..1.0,
+        ) {
+            let interval = Duration::from_millis(every);
+            let start = next(&id, interval, Timestamp::from_millis(after), chance);
+            let wait = start.as_millis() - after;
+            prop_assert!(wait > 0, "{wait}");
+            prop_assert!(wait as u64 <= every + every * JITTER_PER_CENT / 100, "{wait}");
+        }
+
+        #[test]
+        fn starts_keep_their_cadence(id in "[a-z]{1,20}", every in 1_000u64..600_000, after in 0i64..4_000_000_000_000) {
+            let interval = Duration::from_millis(every);
+            let first = next(&id, interval, Timestamp::from_millis(after), 0.0);
+            let second = next(&id, interval, first, 0.0);
+            prop_assert_eq!(second.as_millis() - first.as_millis(), every as i64);
+        }
+    }
+
+    #[test]
+    fn many_integrations_are_spread_over_the_interval() {
+        let every = Duration::from_secs(60);
+        let mut seconds = [0u32; 60];
+        for i in 0..6_000 {
+            let start = next(&format!("integration-{i}"), every, Timestamp::from_millis(0), 0.0);
+            seconds[usize::try_from(start.as_secs() % 60).expect("below 60")] += 1;
+        }
+        assert!(seconds.iter().all(|count| (40..=180).contains(count)), "{seconds:?}");
+    }
+
+    #[test]
+    fn a_failure_is_asked_again_soon_and_not_for_ever() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(confirm(minute, 0), None);
+        assert_eq!(confirm(minute, 1), Some(CONFIRM_MAX));
+        assert_eq!(confirm(Duration::from_secs(2), 1), Some(Duration::from_millis(500)));
+        assert_eq!(confirm(minute, CONFIRM_TIMES + 1), None);
+    }
+}
