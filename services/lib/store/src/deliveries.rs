@@ -188,7 +188,7 @@ impl Store {
             let gone = tx
                 .all(
                     "DELETE FROM deliveries WHERE seq IN
-                     (SELECT seq FROM deliveries WHERE state <> 'pending' AND ended_at < $1 ORDER BY seq LIMIT $2)
+                     (SELECT seq FROM deliveries WHERE state <> 'pending' AND ended_at < $1 ORDER BY ended_at LIMIT $2)
                      RETURNING id",
                     &values![ended_before, limit],
                 )

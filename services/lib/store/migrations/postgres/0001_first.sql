@@ -115,10 +115,11 @@ CREATE TABLE deliveries (
     alert       TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX deliveries_lane ON deliveries (webhook, seq) WHERE state = 'pending';
-CREATE INDEX deliveries_waiting ON deliveries (created_at) WHERE state = 'pending';
 CREATE INDEX deliveries_created ON deliveries (created_at, id);
 CREATE INDEX deliveries_webhook ON deliveries (webhook, created_at, id);
+CREATE INDEX deliveries_state ON deliveries (state, created_at, id);
 CREATE INDEX deliveries_ended ON deliveries (webhook, state, ended_at);
+CREATE INDEX deliveries_age ON deliveries (ended_at) WHERE state <> 'pending';
 
 CREATE TABLE attempts (
     delivery    TEXT COLLATE "C" NOT NULL,
