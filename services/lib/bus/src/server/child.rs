@@ -161,7 +161,9 @@ impl Keeper {
             state.pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
             process
         };
-        if let Some(pid) = self.child.state().pid {
+        // In a statement of its own, so that the lock is not held while the server lives.
+        let pid = self.child.state().pid;
+        if let Some(pid) = pid {
             // Waits without reaping: until the id is forgotten below it cannot become another process's.
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
