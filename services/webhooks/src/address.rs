@@ -6,13 +6,13 @@ use model::webhook::WebhookKind;
 use url::Url;
 
 /// PagerDuty's Events API v2, service region US.
-pub const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+pub(crate) const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 /// The version of Discord's API whose waits are seconds.
 const DISCORD_VERSION: &str = "v10";
 
 /// Why there is no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// It is not among the webhook's secrets.
     #[error("the key store has no `url` for this webhook")]
     Missing,
@@ -25,7 +25,7 @@ pub enum Wrong {
 }
 
 /// The address to send to.
-pub fn address(kind: WebhookKind, fields: &Fields) -> Result<Secret, Wrong> {
+pub(crate) fn address(kind: WebhookKind, fields: &Fields) -> Result<Secret, Wrong> {
     let given = fields.get("url").filter(|url| !url.is_empty());
     match (kind, given) {
         (WebhookKind::Pagerduty, None) => Ok(Secret::new(PAGERDUTY.to_owned())),

@@ -27,21 +27,26 @@ const HEADERS_MAX: usize = 100;
 
 /// What came of one attempt.
 #[derive(Clone, Debug)]
-pub struct Attempted {
+pub(crate) struct Attempted {
     /// What was sent.
-    pub selected: Selected,
+    pub(crate) selected: Selected,
     /// When it began.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What it means.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Status of the answer. Absent when nothing answered.
-    pub status_code: Option<u16>,
+    pub(crate) status_code: Option<u16>,
     /// How long it took.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 /// Sends a message once, within the deadline.
-pub async fn attempt(egress: &Egress, rendered: Rendered, fields: &Fields, deadline: Duration) -> Attempted {
+pub(crate) async fn attempt(
+    egress: &Egress,
+    rendered: Rendered,
+    fields: &Fields,
+    deadline: Duration,
+) -> Attempted {
     let (at, started) = (Timestamp::now(), Instant::now());
     let limits = |left: Duration| FetchLimits {
         deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use model::Timestamp;
 
 /// The longest wait that a target can ask for.
-pub const ASKED_MAX: Duration = Duration::from_secs(3_600);
+pub(crate) const ASKED_MAX: Duration = Duration::from_secs(3_600);
 /// What is added at most to what a target asks for, as its share.
 const ASKED_JITTER: f64 = 0.1;
 
 /// When the attempt after number `attempt` (from 1) is due. None: it was the last.
-pub fn next_at(
+pub(crate) fn next_at(
     pauses_secs: &[u64],
     attempt: u32,
     asked: Option<Duration>,

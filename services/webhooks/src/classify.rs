@@ -16,26 +16,26 @@ use model::Timestamp;
 use model::webhook::WebhookKind;
 
 /// Characters of an answer's text that a detail may hold.
-pub const DETAIL_CHARS_MAX: usize = 500;
+pub(crate) const DETAIL_CHARS_MAX: usize = 500;
 /// How long we wait when a channel says "too fast" and not until when.
 const THROTTLED_WAIT: Duration = Duration::from_secs(30);
 
 /// A target's answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// Its status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Its header fields.
-    pub headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
     /// Its body, cut to the cap of the exchange.
-    pub body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// When it came.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// What an answer means for the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// It arrived.
     Delivered,
     /// Later, perhaps.
@@ -48,7 +48,7 @@ pub enum Meaning {
 
 impl Meaning {
     /// The word in attempts and metrics.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
             Self::Retry => "retry",
@@ -60,17 +60,17 @@ impl Meaning {
 
 /// The verdict on one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// What it means.
-    pub meaning: Meaning,
+    pub(crate) meaning: Meaning,
     /// What was wrong, in a sentence. Absent when nothing was.
-    pub detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// How long the target wants to hear nothing of us, at least.
-    pub pause: Option<Duration>,
+    pub(crate) pause: Option<Duration>,
     /// Whether the pause holds for all webhooks of the kind.
-    pub everywhere: bool,
+    pub(crate) everywhere: bool,
     /// Whether the same message without its layout may be taken.
-    pub plainer: bool,
+    pub(crate) plainer: bool,
 }
 
 impl Verdict {
@@ -83,12 +83,12 @@ impl Verdict {
     }
 
     /// Later, perhaps.
-    pub fn retry(detail: impl Into<String>) -> Self {
+    pub(crate) fn retry(detail: impl Into<String>) -> Self {
         Self::new(Meaning::Retry, Some(detail.into()))
     }
 
     /// Never, with this message.
-    pub fn permanent(detail: impl Into<String>) -> Self {
+    pub(crate) fn permanent(detail: impl Into<String>) -> Self {
         Self::new(Meaning::Permanent, Some(detail.into()))
     }
 
@@ -103,7 +103,7 @@ impl Verdict {
 }
 
 /// Reads an answer by the rules of its kind.
-pub fn classify(kind: WebhookKind, seen: &Seen<'_>) -> Verdict {
+pub(crate) fn classify(kind: WebhookKind, seen: &Seen<'_>) -> Verdict {
     match kind {
         WebhookKind::Slack => slack::classify(seen),
         WebhookKind::Discord => discord::classify(seen),
@@ -113,7 +113,7 @@ pub fn classify(kind: WebhookKind, seen: &Seen<'_>) -> Verdict {
 }
 
 /// Reads an exchange without an answer.
-pub fn classify_failure(error: &egress::Error) -> Verdict {
+pub(crate) fn classify_failure(error: &egress::Error) -> Verdict {
     match error {
         egress::Error::Refused(refusal) => Verdict::permanent(format!("the target is refused: {refusal}")),
         error => Verdict::retry(error.to_string()),

@@ -8,7 +8,7 @@ mod discord;
 mod http_target;
 mod pagerduty;
 mod slack;
-pub mod text;
+pub(crate) mod text;
 
 use model::Timestamp;
 use model::alert::{AlertRaised, Phase, Severity};
@@ -17,35 +17,33 @@ use serde_json::{Map, Value};
 
 use crate::render::variables::FollowUp;
 
-pub use pagerduty::{REQUEST_BYTES_MAX as PAGERDUTY_BYTES_MAX, dedup_key};
-
 /// Keys of `data` that describe the alert in a sentence, the best first.
 const DESCRIPTIONS: [&str; 4] = ["description", "detail", "message", "summary"];
 
 /// What is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Notice<'a> {
+pub(crate) struct Notice<'a> {
     /// The alert.
-    pub alert: &'a AlertRaised,
+    pub(crate) alert: &'a AlertRaised,
     /// What happened to it.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// Who did, and when, if it was not raised.
-    pub follow_up: &'a FollowUp,
+    pub(crate) follow_up: &'a FollowUp,
 }
 
 /// A composed message.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Message {
+pub(crate) struct Message {
     /// The body, without secrets.
-    pub body: Value,
+    pub(crate) body: Value,
     /// The same without its layout, for a channel that refuses that.
-    pub plainer: Option<Value>,
+    pub(crate) plainer: Option<Value>,
     /// What was cut or added, in sentences.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Composes a message; `text` is what the user's template became.
-pub fn compose(kind: WebhookKind, notice: &Notice<'_>, text: Option<&str>) -> Message {
+pub(crate) fn compose(kind: WebhookKind, notice: &Notice<'_>, text: Option<&str>) -> Message {
     let mut warnings = Vec::new();
     let text = text.filter(|text| {
         let empty = text.trim().is_empty();

@@ -6,7 +6,7 @@ use model::{AlertId, Timestamp};
 use serde_json::json;
 
 /// A price alert as an agent would raise it.
-pub fn price() -> AlertRaised {
+pub(crate) fn price() -> AlertRaised {
     let at = Timestamp::from_millis(1_795_228_200_000);
     let data = json!({ "ticker": "IBM", "price": 190.2, "description": "IBM traded above its 50 day high." });
     AlertRaised {

@@ -12,18 +12,23 @@ use crate::render::{Engine, Fault, Job};
 use crate::select::Selected;
 
 /// The media type of every message.
-pub const CONTENT_TYPE: &str = "application/json";
+pub(crate) const CONTENT_TYPE: &str = "application/json";
 
 /// A rendered message, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     selected: Selected,
     message: Message,
     fault: Option<Fault>,
 }
 
 /// Renders a selected delivery.
-pub async fn render(engine: &Engine, selected: Selected, follow_up: &FollowUp, now: Timestamp) -> Rendered {
+pub(crate) async fn render(
+    engine: &Engine,
+    selected: Selected,
+    follow_up: &FollowUp,
+    now: Timestamp,
+) -> Rendered {
     let webhook = selected.webhook();
     let mut remark = None;
     let mut fault = None;
@@ -71,27 +76,27 @@ fn place(fault: &Fault) -> String {
 
 impl Rendered {
     /// What was selected.
-    pub const fn selected(&self) -> &Selected {
+    pub(crate) const fn selected(&self) -> &Selected {
         &self.selected
     }
 
     /// The body, without secrets.
-    pub const fn body(&self) -> &Value {
+    pub(crate) const fn body(&self) -> &Value {
         &self.message.body
     }
 
     /// The body without its layout, where there is one.
-    pub const fn plainer(&self) -> Option<&Value> {
+    pub(crate) const fn plainer(&self) -> Option<&Value> {
         self.message.plainer.as_ref()
     }
 
     /// What was cut, empty or failed, in sentences.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.message.warnings
     }
 
     /// Why the template gave no text.
-    pub const fn fault(&self) -> Option<&Fault> {
+    pub(crate) const fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
 }

@@ -14,15 +14,15 @@ const STEPS: u32 = 16;
 
 /// At most `max` messages in any window of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Messages; at least 1.
-    pub max: u64,
+    pub(crate) max: u64,
     /// Length of the window.
-    pub per: Duration,
+    pub(crate) per: Duration,
 }
 
 /// The windows that hold for a webhook.
-pub fn paces(kind: WebhookKind, rate: Option<Rate>) -> Vec<Pace> {
+pub(crate) fn paces(kind: WebhookKind, rate: Option<Rate>) -> Vec<Pace> {
     let own = match kind {
         WebhookKind::Slack => Some(Pace { max: 1, per: Duration::from_secs(1) }),
         WebhookKind::Discord => Some(Pace { max: 5, per: Duration::from_secs(2) }),
@@ -38,12 +38,12 @@ pub fn paces(kind: WebhookKind, rate: Option<Rate>) -> Vec<Pace> {
 
 impl Pace {
     /// The beginnings of windows to count in, oldest first: the first says whether there is room now.
-    pub fn points(&self, now: Timestamp) -> Vec<Timestamp> {
+    pub(crate) fn points(&self, now: Timestamp) -> Vec<Timestamp> {
         (0..=STEPS).map(|step| now.minus(self.per).plus(self.per * step / STEPS)).collect()
     }
 
     /// When a window that begins at `point`, in which so many messages were sent until now, has room; if it has.
-    pub fn room_at(&self, point: Timestamp, sent: u64) -> Option<Timestamp> {
+    pub(crate) fn room_at(&self, point: Timestamp, sent: u64) -> Option<Timestamp> {
         (sent < self.max).then(|| point.plus(self.per))
     }
 }

@@ -16,9 +16,9 @@ use crate::compose::text;
 use crate::render::variables::FollowUp;
 
 /// The longest title that is kept.
-pub const TITLE_CHARS_MAX: usize = 1_000;
+pub(crate) const TITLE_CHARS_MAX: usize = 1_000;
 /// The longest type, persona, and fingerprint.
-pub const WORD_CHARS_MAX: usize = 255;
+pub(crate) const WORD_CHARS_MAX: usize = 255;
 /// The type of an alert that has none.
 const TYPE_DEFAULT: &str = "alert";
 /// Hex digits of a made fingerprint.
@@ -26,7 +26,7 @@ const FINGERPRINT_DIGITS: usize = 32;
 
 /// Why a message is not an alert.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// Its subject is none of an alert.
     #[error("the subject `{0}` is not `sb.v1.alert.<severity>.<source>.<raised|resolved|acknowledged>`")]
     Subject(String),
@@ -40,19 +40,19 @@ pub enum Unreadable {
 
 /// What a message says of an alert.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub(crate) struct Told {
     /// What happened.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// The alert, complete.
-    pub alert: AlertRaised,
+    pub(crate) alert: AlertRaised,
     /// Whether the message named the alert's id; without, it is found by its fingerprint.
-    pub is_named: bool,
+    pub(crate) is_named: bool,
     /// Who acknowledged or resolved it, and when.
-    pub follow_up: FollowUp,
+    pub(crate) follow_up: FollowUp,
 }
 
 /// Reads a message.
-pub fn read(message: &Envelope<Vec<u8>>) -> Result<Told, Unreadable> {
+pub(crate) fn read(message: &Envelope<Vec<u8>>) -> Result<Told, Unreadable> {
     let (in_subject, source, phase) = subject(message.subject.as_str())?;
     let body = serde_json::from_slice(&message.data).map_err(|error| Unreadable::Body(error.to_string()))?;
     let Value::Object(mut body) = body else {

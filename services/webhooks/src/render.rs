@@ -5,14 +5,14 @@
 //! sees the alert and nothing else: no secret, no environment, no file. Strictly, an unknown name is an error with
 //! its place; leniently it is empty.
 
-pub mod budget;
-pub mod fault;
-pub mod filters;
-pub mod lax;
-pub mod pieces;
-pub mod repeat;
-pub mod scan;
-pub mod variables;
+pub(crate) mod budget;
+pub(crate) mod fault;
+pub(crate) mod filters;
+pub(crate) mod lax;
+pub(crate) mod pieces;
+pub(crate) mod repeat;
+pub(crate) mod scan;
+pub(crate) mod variables;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,43 +29,43 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use budget::{Bounded, CountedBlock, CountedFilter, CountedTag};
-pub use fault::Fault;
+pub(crate) use fault::Fault;
 
 /// The stack of a rendering, in bytes: the deepest template that is let through needs a part of it.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// How much longer than its own deadline a rendering is waited for.
 const GRACE: Duration = Duration::from_millis(500);
 /// Partials of one template.
-pub const PARTIALS_MAX: usize = 50;
+pub(crate) const PARTIALS_MAX: usize = 50;
 
 /// A template with everything that it may name.
 #[derive(Clone, Debug, Default)]
-pub struct Job {
+pub(crate) struct Job {
     /// Liquid.
-    pub template: String,
+    pub(crate) template: String,
     /// What it may name.
-    pub variables: Map<String, Value>,
+    pub(crate) variables: Map<String, Value>,
     /// Other templates by name.
-    pub partials: BTreeMap<String, String>,
+    pub(crate) partials: BTreeMap<String, String>,
     /// Unknown variables are empty instead of an error.
-    pub lenient: bool,
+    pub(crate) lenient: bool,
 }
 
 /// The engine. Clones share its bound of renderings at the same time.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     deadline: Duration,
     free: Arc<Semaphore>,
 }
 
 impl Engine {
     /// An engine with a deadline for each rendering and a bound of renderings at the same time.
-    pub fn new(deadline: Duration, at_once: usize) -> Self {
+    pub(crate) fn new(deadline: Duration, at_once: usize) -> Self {
         Self { deadline, free: Arc::new(Semaphore::new(at_once.max(1))) }
     }
 
     /// Renders on a thread of its own. A rendering that does not end keeps its place, so that not too many can run on.
-    pub async fn render(&self, job: Job) -> Result<String, Fault> {
+    pub(crate) async fn render(&self, job: Job) -> Result<String, Fault> {
         let busy = || Fault::new("busy", "too many templates are being rendered; try again");
         let place = timeout(self.deadline, Arc::clone(&self.free).acquire_owned()).await;
         let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
@@ -89,7 +89,7 @@ impl Engine {
 }
 
 /// Renders on this thread. Panics of the engine are caught; its stack must be large.
-pub fn render_here(job: &Job, until: Instant) -> Result<String, Fault> {
+pub(crate) fn render_here(job: &Job, until: Instant) -> Result<String, Fault> {
     if job.partials.len() > PARTIALS_MAX {
         return Err(Fault::new("template_limit", format!("there are more than {PARTIALS_MAX} partials")));
     }

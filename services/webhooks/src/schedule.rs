@@ -15,7 +15,7 @@ const SEARCH_DAYS: i32 = 9;
 
 /// Whether the window is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
+pub(crate) enum Window {
     /// It is.
     Open,
     /// It opens at this moment.
@@ -26,7 +26,7 @@ pub enum Window {
 
 /// Why a schedule cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// No such zone.
     #[error("`{0}` is not an IANA time zone")]
     Zone(String),
@@ -36,7 +36,7 @@ pub enum Wrong {
 }
 
 /// Looks at the window at this moment.
-pub fn window(schedule: &Schedule, now: Timestamp) -> Result<Window, Wrong> {
+pub(crate) fn window(schedule: &Schedule, now: Timestamp) -> Result<Window, Wrong> {
     let zone = TimeZone::get(&schedule.timezone)
         .map_err(|_| Wrong::Zone(schedule.timezone.chars().take(80).collect()))?;
     let (from, to) = (Clock::parse(&schedule.from)?, Clock::parse(&schedule.to)?);
@@ -89,7 +89,7 @@ impl Clock {
         let ambiguous = zone.to_ambiguous_timestamp(day.to_datetime(time));
         let jump = match ambiguous.offset() {
             jiff::tz::AmbiguousOffset::Gap { .. } => {
-                ambiguous.clone().later().ok().and_then(|at| start_of_offset(zone, at))
+                ambiguous.later().ok().and_then(|at| start_of_offset(zone, at))
             }
             _ => None,
         };

@@ -12,7 +12,7 @@ use crate::silence::Silence;
 
 /// A delivery that may go now.
 #[derive(Clone, Debug)]
-pub struct Selected {
+pub(crate) struct Selected {
     webhook: Webhook,
     alert: AlertRaised,
     phase: Phase,
@@ -21,7 +21,7 @@ pub struct Selected {
 
 /// What happens with an alert for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
+pub(crate) enum Plan {
     /// A delivery is made, due then.
     Deliver(Timestamp),
     /// Nothing is delivered, and why.
@@ -30,7 +30,7 @@ pub enum Plan {
 
 /// What happens with a delivery whose turn it is.
 #[derive(Clone, Debug)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// It goes.
     Go(Box<Selected>),
     /// It waits until then.
@@ -40,7 +40,7 @@ pub enum Turn {
 }
 
 /// Whether a webhook's filter lets an alert through.
-pub fn wants(webhook: &Webhook, alert: &AlertRaised) -> bool {
+pub(crate) fn wants(webhook: &Webhook, alert: &AlertRaised) -> bool {
     let filter = &webhook.filter;
     let persona = alert.persona.as_deref();
     (filter.severities.is_empty() || filter.severities.contains(&alert.severity))
@@ -50,7 +50,7 @@ pub fn wants(webhook: &Webhook, alert: &AlertRaised) -> bool {
 }
 
 /// Plans an alert for one webhook.
-pub fn plan(
+pub(crate) fn plan(
     webhook: &Webhook,
     alert: &AlertRaised,
     phase: Phase,
@@ -78,7 +78,7 @@ pub fn plan(
 }
 
 /// Decides on a delivery whose turn it is.
-pub fn select(
+pub(crate) fn select(
     webhook: Option<&Webhook>,
     delivery: DeliveryId,
     alert: AlertRaised,
@@ -103,12 +103,12 @@ pub fn select(
 }
 
 /// An example for a test or a preview: whatever schedule and filter say.
-pub fn trial(webhook: Webhook, alert: AlertRaised, delivery: DeliveryId) -> Selected {
+pub(crate) fn trial(webhook: Webhook, alert: AlertRaised, delivery: DeliveryId) -> Selected {
     Selected { webhook, alert, phase: Phase::Raised, delivery }
 }
 
 /// Whether a raised alert says something new to those who heard the other one.
-pub fn is_news(alert: &AlertRaised, heard: &AlertRaised) -> bool {
+pub(crate) fn is_news(alert: &AlertRaised, heard: &AlertRaised) -> bool {
     alert.severity != heard.severity || alert.title != heard.title
 }
 
@@ -132,22 +132,22 @@ fn opens(webhook: &Webhook, now: Timestamp) -> Window {
 
 impl Selected {
     /// To which webhook.
-    pub const fn webhook(&self) -> &Webhook {
+    pub(crate) const fn webhook(&self) -> &Webhook {
         &self.webhook
     }
 
     /// The alert.
-    pub const fn alert(&self) -> &AlertRaised {
+    pub(crate) const fn alert(&self) -> &AlertRaised {
         &self.alert
     }
 
     /// What happened to it.
-    pub const fn phase(&self) -> Phase {
+    pub(crate) const fn phase(&self) -> Phase {
         self.phase
     }
 
     /// The delivery's id: the receiver's idempotency key.
-    pub const fn delivery(&self) -> &DeliveryId {
+    pub(crate) const fn delivery(&self) -> &DeliveryId {
         &self.delivery
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     /// Wednesday, 10:00 in UTC.
     const NOW: &str = "2026-01-14T10:00:00Z";
 
-    fn webhook(fields: Value) -> Webhook {
+    fn webhook(fields: &Value) -> Webhook {
         let mut body = json!({"id": "ops", "kind": "slack", "url": "", "enabled": true});
         for (name, value) in fields.as_object().expect("an object") {
             body[name] = value.clone();
@@ -169,10 +169,10 @@ mod tests {
         serde_json::from_value(body).expect("a webhook")
     }
 
-    fn check(fields: Value, phase: Phase, silences: Value, expected: &str) {
-        let silences: Vec<Silence> = serde_json::from_value(silences).expect("silences");
+    fn check(fields: &Value, phase: Phase, silences: &Value, expected: &str) {
+        let silences: Vec<Silence> = serde_json::from_value(silences.clone()).expect("silences");
         let now = Timestamp::parse(NOW).expect("a time");
-        let plan = match plan(&webhook(fields.clone()), &examples::price(), phase, &silences, now) {
+        let plan = match plan(&webhook(fields), &examples::price(), phase, &silences, now) {
             Plan::Deliver(at) => at.to_string(),
             Plan::Leave(why) => why.to_owned(),
         };
@@ -189,24 +189,24 @@ mod tests {
             (json!({"alert_types": ["price"], "sources": ["other"]}), false),
             (json!({"personas": ["somebody"]}), false),
         ] {
-            assert_eq!(wants(&webhook(json!({"filter": filter})), &examples::price()), wanted, "{filter}");
+            assert_eq!(wants(&webhook(&json!({"filter": filter})), &examples::price()), wanted, "{filter}");
         }
         let nobodys = AlertRaised { persona: None, ..examples::price() };
-        assert!(!wants(&webhook(json!({"filter": {"personas": ["macro-analyst"]}})), &nobodys));
+        assert!(!wants(&webhook(&json!({"filter": {"personas": ["macro-analyst"]}})), &nobodys));
     }
 
     #[test]
     fn alerts_outside_of_the_schedule_wait_or_are_left() {
         let now = "2026-01-14T10:00:00.000Z";
         let late = |outside: &str| json!({"schedule": {"timezone": "UTC", "from": "12:00", "to": "13:00", "outside": outside}});
-        check(json!({}), Phase::Raised, json!([]), now);
-        check(late("hold"), Phase::Raised, json!([]), "2026-01-14T12:00:00.000Z");
-        check(late("drop"), Phase::Raised, json!([]), "it is outside of the schedule");
-        check(json!({"enabled": false}), Phase::Raised, json!([]), "the webhook is disabled");
+        check(&json!({}), Phase::Raised, &json!([]), now);
+        check(&late("hold"), Phase::Raised, &json!([]), "2026-01-14T12:00:00.000Z");
+        check(&late("drop"), Phase::Raised, &json!([]), "it is outside of the schedule");
+        check(&json!({"enabled": false}), Phase::Raised, &json!([]), "the webhook is disabled");
         check(
-            json!({"schedule": {"timezone": "No/Zone", "from": "12:00", "to": "13:00"}}),
+            &json!({"schedule": {"timezone": "No/Zone", "from": "12:00", "to": "13:00"}}),
             Phase::Raised,
-            json!([]),
+            &json!([]),
             now,
         );
     }
@@ -214,10 +214,10 @@ mod tests {
     #[test]
     fn silences_keep_alerts_from_people_and_not_their_end_from_pagerduty() {
         let all = json!([{"matchers": {}}]);
-        check(json!({}), Phase::Raised, all.clone(), "a silence covers it");
-        check(json!({}), Phase::Resolved, all.clone(), "a silence covers it");
-        check(json!({"kind": "pagerduty"}), Phase::Raised, all.clone(), "a silence covers it");
-        check(json!({"kind": "pagerduty"}), Phase::Resolved, all, "2026-01-14T10:00:00.000Z");
+        check(&json!({}), Phase::Raised, &all, "a silence covers it");
+        check(&json!({}), Phase::Resolved, &all, "a silence covers it");
+        check(&json!({"kind": "pagerduty"}), Phase::Raised, &all, "a silence covers it");
+        check(&json!({"kind": "pagerduty"}), Phase::Resolved, &all, "2026-01-14T10:00:00.000Z");
     }
 
     #[test]
@@ -227,12 +227,12 @@ mod tests {
             let delivery = DeliveryId::make(now, 1);
             select(webhook, delivery, examples::price(), Phase::Raised, now)
         };
-        assert!(matches!(turn(Some(&webhook(json!({})))), Turn::Go(_)));
+        assert!(matches!(turn(Some(&webhook(&json!({})))), Turn::Go(_)));
         assert!(matches!(turn(None), Turn::GiveUp(_)));
-        let gone = webhook(json!({"enabled": false, "disabled_reason": "answered 410"}));
+        let gone = webhook(&json!({"enabled": false, "disabled_reason": "answered 410"}));
         let Turn::GiveUp(why) = turn(Some(&gone)) else { panic!("a disabled webhook gets nothing") };
         assert_eq!(why, "the webhook is disabled: answered 410");
-        let late = webhook(json!({"schedule": {"timezone": "UTC", "from": "12:00", "to": "13:00"}}));
+        let late = webhook(&json!({"schedule": {"timezone": "UTC", "from": "12:00", "to": "13:00"}}));
         assert!(matches!(turn(Some(&late)), Turn::Hold(at) if at > now));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// Settings of the role `webhooks`.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Settings {
     /// Webhooks that are delivered to at the same time.
     #[arg(

@@ -16,7 +16,7 @@ const SECRETS_MAX: usize = 4;
 
 /// Why nothing can be signed. Never says what the secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// It is not there.
     #[error("the webhook has no signing secret")]
     Missing,
@@ -29,7 +29,7 @@ pub enum Wrong {
 }
 
 /// The value of `webhook-signature`.
-pub fn signature(secrets: &Secret, id: &str, seconds: i64, body: &[u8]) -> Result<String, Wrong> {
+pub(crate) fn signature(secrets: &Secret, id: &str, seconds: i64, body: &[u8]) -> Result<String, Wrong> {
     let secrets: Vec<&str> = secrets.expose().split_ascii_whitespace().collect();
     match secrets.len() {
         0 => return Err(Wrong::Missing),

@@ -7,42 +7,42 @@ use model::alert::{AlertRaised, Severity};
 use serde::Deserialize;
 
 /// The most silences that are looked at; the API refuses more.
-pub const SILENCES_MAX: u32 = 1_000;
+pub(crate) const SILENCES_MAX: u32 = 1_000;
 
 /// A silence, as its configuration document holds it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Silence {
+pub(crate) struct Silence {
     /// Which alerts.
     #[serde(default)]
-    pub matchers: Matchers,
+    pub(crate) matchers: Matchers,
     /// From when on, that moment included. From the beginning when absent.
     #[serde(default)]
-    pub starts_at: Option<Timestamp>,
+    pub(crate) starts_at: Option<Timestamp>,
     /// Until when, that moment excluded. For ever when absent.
     #[serde(default)]
-    pub ends_at: Option<Timestamp>,
+    pub(crate) ends_at: Option<Timestamp>,
 }
 
 /// Which alerts a silence covers. An empty list covers all.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Matchers {
+pub(crate) struct Matchers {
     /// These severities.
     #[serde(default)]
-    pub severities: Vec<Severity>,
+    pub(crate) severities: Vec<Severity>,
     /// These types.
     #[serde(default)]
-    pub alert_types: Vec<String>,
+    pub(crate) alert_types: Vec<String>,
     /// These sources.
     #[serde(default)]
-    pub sources: Vec<String>,
+    pub(crate) sources: Vec<String>,
     /// These agents or persons.
     #[serde(default)]
-    pub personas: Vec<String>,
+    pub(crate) personas: Vec<String>,
 }
 
 impl Silence {
     /// Whether the alert is silenced at this moment.
-    pub fn covers(&self, alert: &AlertRaised, now: Timestamp) -> bool {
+    pub(crate) fn covers(&self, alert: &AlertRaised, now: Timestamp) -> bool {
         let lasts =
             self.starts_at.is_none_or(|from| from <= now) && self.ends_at.is_none_or(|until| now < until);
         lasts && self.matchers.match_alert(alert)

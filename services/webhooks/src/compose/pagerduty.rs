@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use super::{Given, Message, Notice, cut_field, text};
 
 /// Bytes of a request, the routing key included.
-pub const REQUEST_BYTES_MAX: usize = 512_000;
+pub(crate) const REQUEST_BYTES_MAX: usize = 512_000;
 const SUMMARY_MAX: usize = 1_024;
 /// Bytes that the routing key and its quotes may need.
 const ROUTING_BYTES: usize = 256;
 const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];
 
 /// What joins the events of one alert: SHA-256 of its fingerprint in hex, always 64 characters.
-pub fn dedup_key(fingerprint: &str) -> String {
+pub(crate) fn dedup_key(fingerprint: &str) -> String {
     Sha256::digest(fingerprint.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

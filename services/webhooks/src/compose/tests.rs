@@ -63,7 +63,7 @@ fn pagerduty_gets_a_trigger_and_later_its_resolve_under_one_key() {
     assert_eq!(body["payload"]["custom_details"]["ticker"], "IBM");
     let key = body["dedup_key"].as_str().expect("a key").to_owned();
     assert_eq!(key.len(), 64);
-    assert_eq!(key, dedup_key("screener/price/IBM"));
+    assert_eq!(key, super::pagerduty::dedup_key("screener/price/IBM"));
     let resolve = told(WebhookKind::Pagerduty, &examples::price(), Phase::Resolved, Some("ignored")).body;
     assert_eq!(resolve, json!({ "event_action": "resolve", "dedup_key": key }));
     assert_eq!(raised(WebhookKind::Pagerduty, Some("mine"))["payload"]["summary"], "mine");

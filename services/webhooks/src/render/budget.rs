@@ -16,17 +16,17 @@ use liquid_core::{
 };
 
 /// Evaluations of blocks, tags and filters.
-pub const EVALUATIONS_MAX: u32 = 20_000;
+pub(crate) const EVALUATIONS_MAX: u32 = 20_000;
 /// Bytes of all values that filters and captures make.
-pub const MADE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const MADE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the output, and of any one value.
-pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Partials inside of partials.
-pub const PARTIALS_DEPTH_MAX: u32 = 5;
+pub(crate) const PARTIALS_DEPTH_MAX: u32 = 5;
 /// What an element of a list weighs beside its text, in bytes.
 const ELEMENT_BYTES: usize = 32;
 /// What every message about a limit begins with.
-pub const LIMIT: &str = "the template goes over its limit:";
+pub(crate) const LIMIT: &str = "the template goes over its limit:";
 
 #[derive(Default)]
 struct Budget {
@@ -42,12 +42,12 @@ thread_local! {
 }
 
 /// Begins a rendering on this thread, which must end before `until`.
-pub fn begin(until: Instant, lenient: bool) {
+pub(crate) fn begin(until: Instant, lenient: bool) {
     BUDGET.with_borrow_mut(|budget| *budget = Budget { until: Some(until), lenient, ..Budget::default() });
 }
 
 /// Whether unknown variables are empty in this rendering.
-pub fn is_lenient() -> bool {
+pub(crate) fn is_lenient() -> bool {
     BUDGET.with_borrow(|budget| budget.lenient)
 }
 
@@ -56,7 +56,7 @@ fn over<T>(what: &str) -> Result<T> {
 }
 
 /// Counts one evaluation, or one round of a loop.
-pub fn evaluate() -> Result<()> {
+pub(crate) fn evaluate() -> Result<()> {
     BUDGET.with_borrow_mut(|budget| {
         budget.evaluations += 1;
         if budget.evaluations > EVALUATIONS_MAX {
@@ -70,7 +70,7 @@ pub fn evaluate() -> Result<()> {
 }
 
 /// Counts bytes that are about to be made.
-pub fn make(bytes: usize) -> Result<()> {
+pub(crate) fn make(bytes: usize) -> Result<()> {
     if bytes > OUTPUT_BYTES_MAX {
         return over(&format!("a value of more than {OUTPUT_BYTES_MAX} bytes"));
     }
@@ -109,23 +109,23 @@ fn weigh(value: &Value, bytes: &mut usize) {
 }
 
 /// A writer that takes no more than its bound.
-pub struct Bounded {
+pub(crate) struct Bounded {
     kept: Vec<u8>,
 }
 
 impl Bounded {
     /// An empty one.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { kept: Vec::new() }
     }
 
     /// What was written. Liquid writes whole texts, so a cut inside of a character cannot happen.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         String::from_utf8_lossy(&self.kept).into_owned()
     }
 
     /// Whether a write was refused.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.kept.len() > OUTPUT_BYTES_MAX
     }
 }
@@ -148,7 +148,7 @@ impl Write for Bounded {
 
 /// A block whose evaluations are counted.
 #[derive(Clone)]
-pub struct CountedBlock(pub Box<dyn ParseBlock>);
+pub(crate) struct CountedBlock(pub(crate) Box<dyn ParseBlock>);
 
 impl ParseBlock for CountedBlock {
     fn parse(
@@ -167,11 +167,11 @@ impl ParseBlock for CountedBlock {
 
 /// A tag whose evaluations are counted; `nests` for tags that render partials.
 #[derive(Clone)]
-pub struct CountedTag {
+pub(crate) struct CountedTag {
     /// The tag.
-    pub inner: Box<dyn ParseTag>,
+    pub(crate) inner: Box<dyn ParseTag>,
     /// Whether it renders partials.
-    pub nests: bool,
+    pub(crate) nests: bool,
 }
 
 impl ParseTag for CountedTag {
@@ -205,7 +205,7 @@ impl Renderable for Counted {
 
 /// A filter whose evaluations are counted and whose values are weighed.
 #[derive(Clone)]
-pub struct CountedFilter(pub Box<dyn ParseFilter>);
+pub(crate) struct CountedFilter(pub(crate) Box<dyn ParseFilter>);
 
 impl ParseFilter for CountedFilter {
     fn parse(&self, arguments: FilterArguments<'_>) -> Result<Box<dyn Filter>> {

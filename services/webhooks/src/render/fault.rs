@@ -15,15 +15,15 @@ const DETAIL_CHARS_MAX: usize = 300;
 /// Why a template gave no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-pub struct Fault {
+pub(crate) struct Fault {
     /// A word for programs: `invalid_template`, `unknown_variable`, `template_limit`, `busy`.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// A sentence for people.
-    pub detail: String,
+    pub(crate) detail: String,
     /// Where in the template, counted from 1.
-    pub line: Option<u32>,
+    pub(crate) line: Option<u32>,
     /// Where in the line, counted from 1, in characters.
-    pub column: Option<u32>,
+    pub(crate) column: Option<u32>,
 }
 
 static POSITION: LazyLock<Regex> =
@@ -37,12 +37,12 @@ static CONDITION: LazyLock<Regex> =
 
 impl Fault {
     /// Without a place.
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), line: None, column: None }
     }
 
     /// Reads what the engine says about a source.
-    pub fn read(error: &Error, source: &str) -> Self {
+    pub(crate) fn read(error: &Error, source: &str) -> Self {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default().trim_start_matches("liquid:").trim();
         if first.starts_with(LIMIT) {

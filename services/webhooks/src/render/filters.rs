@@ -17,7 +17,7 @@ use crate::render::budget;
 /// Prints a whole JSON value, quotes included.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "json", description = "Prints a whole JSON value.", parsed(JsonFilter))]
-pub struct Json;
+pub(crate) struct Json;
 
 #[derive(Debug, Default, Display_filter)]
 #[name = "json"]
@@ -47,7 +47,7 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
 /// Escapes the three characters that Slack reads as markup. What is escaped already stays.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "slack", description = "Escapes a text for Slack.", parsed(SlackFilter))]
-pub struct Slack;
+pub(crate) struct Slack;
 
 #[derive(Debug, Default, Display_filter)]
 #[name = "slack"]
@@ -62,7 +62,7 @@ impl Filter for SlackFilter {
 /// Escapes what Discord reads as Markdown.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "discord", description = "Escapes a text for Discord.", parsed(DiscordFilter))]
-pub struct Discord;
+pub(crate) struct Discord;
 
 #[derive(Debug, Default, Display_filter)]
 #[name = "discord"]
@@ -85,7 +85,7 @@ struct TruncateArgs {
 /// Cuts a text to a length, the mark for what is cut included; counted as Slack and Discord count.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "truncate", description = "Cuts a text.", parameters(TruncateArgs), parsed(TruncateFilter))]
-pub struct Truncate;
+pub(crate) struct Truncate;
 
 #[derive(Debug, FromFilterParameters, Display_filter)]
 #[name = "truncate"]
@@ -117,7 +117,7 @@ struct ReplaceArgs {
 /// Replaces a text everywhere.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "replace", description = "Replaces a text.", parameters(ReplaceArgs), parsed(ReplaceFilter))]
-pub struct Replace;
+pub(crate) struct Replace;
 
 #[derive(Debug, FromFilterParameters, Display_filter)]
 #[name = "replace"]
@@ -146,7 +146,7 @@ struct JoinArgs {
 /// Joins the items of a list.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "join", description = "Joins a list.", parameters(JoinArgs), parsed(JoinFilter))]
-pub struct Join;
+pub(crate) struct Join;
 
 #[derive(Debug, FromFilterParameters, Display_filter)]
 #[name = "join"]
@@ -189,7 +189,7 @@ struct DateArgs {
 /// Writes a moment in a format: of RFC 3339, seconds since 1970, `now`, or what the crate reads.
 #[derive(Clone, ParseFilter, FilterReflection)]
 #[filter(name = "date", description = "Writes a moment.", parameters(DateArgs), parsed(DateFilter))]
-pub struct Date;
+pub(crate) struct Date;
 
 #[derive(Debug, FromFilterParameters, Display_filter)]
 #[name = "date"]

@@ -13,7 +13,7 @@ static MISSING: Lax = Lax::Missing;
 
 /// A value whose unknown fields are missing instead of an error.
 #[derive(Clone, Debug)]
-pub enum Lax {
+pub(crate) enum Lax {
     /// A number, a text, a truth, nothing.
     Plain(Value),
     /// A list.
@@ -26,7 +26,7 @@ pub enum Lax {
 
 impl Lax {
     /// Takes a value with everything inside of it.
-    pub fn of(value: Value) -> Self {
+    pub(crate) fn of(value: Value) -> Self {
         match value {
             Value::Array(items) => Self::List(items.into_iter().map(Self::of).collect()),
             Value::Object(fields) => Self::named(fields),
@@ -35,7 +35,7 @@ impl Lax {
     }
 
     /// Takes named values.
-    pub fn named(fields: Object) -> Self {
+    pub(crate) fn named(fields: Object) -> Self {
         Self::Named(fields.into_iter().map(|(name, value)| (name.into_string(), Self::of(value))).collect())
     }
 }

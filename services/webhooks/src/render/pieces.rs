@@ -15,7 +15,7 @@ use crate::render::budget::{self, Bounded, LIMIT};
 
 /// `{% capture name %}…{% endcapture %}`
 #[derive(Clone, Copy, Debug)]
-pub struct CaptureBlock;
+pub(crate) struct CaptureBlock;
 
 impl BlockReflection for CaptureBlock {
     fn start_tag(&self) -> &str {
@@ -74,7 +74,7 @@ impl Renderable for Capture {
 
 /// `{% render 'name', key: value %}`: a partial that sees only what it is given.
 #[derive(Clone, Copy, Debug)]
-pub struct RenderTag;
+pub(crate) struct RenderTag;
 
 impl TagReflection for RenderTag {
     fn tag(&self) -> &str {

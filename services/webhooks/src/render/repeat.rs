@@ -15,11 +15,11 @@ use crate::render::budget::{self, LIMIT};
 use crate::render::lax::Lax;
 
 /// The longest range.
-pub const RANGE_MAX: i64 = 1_000;
+pub(crate) const RANGE_MAX: i64 = 1_000;
 
 /// `{% for item in list limit:2 offset:1 reversed %}…{% else %}…{% endfor %}`
 #[derive(Clone, Copy, Debug)]
-pub struct ForBlock;
+pub(crate) struct ForBlock;
 
 impl BlockReflection for ForBlock {
     fn start_tag(&self) -> &str {

@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Bytes of a template, its partials included.
-pub const SOURCE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const SOURCE_BYTES_MAX: usize = 64 * 1024;
 /// Openings of blocks in one template, and so the deepest nesting.
-pub const BLOCKS_MAX: usize = 200;
+pub(crate) const BLOCKS_MAX: usize = 200;
 /// Openings of square brackets in one template.
-pub const BRACKETS_MAX: usize = 500;
+pub(crate) const BRACKETS_MAX: usize = 500;
 
 static BLOCK: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{%-?\s*(?:if|unless|for|case|capture|comment|raw)\b").expect("a constant pattern is valid")
@@ -20,31 +20,31 @@ static BLOCK: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Why a template is not even parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// Too many bytes.
     #[error("the template is longer than {SOURCE_BYTES_MAX} bytes, its partials included")]
-    TooLong,
+    Long,
     /// Too many blocks.
     #[error("the template has more than {BLOCKS_MAX} blocks")]
-    TooManyBlocks,
+    Blocks,
     /// Too many brackets.
     #[error("the template has more than {BRACKETS_MAX} brackets")]
-    TooManyBrackets,
+    Brackets,
 }
 
 /// Looks a template and its partials over.
-pub fn scan<'a>(sources: impl Iterator<Item = &'a str>) -> Result<(), Refused> {
+pub(crate) fn scan<'a>(sources: impl Iterator<Item = &'a str>) -> Result<(), Refused> {
     let mut bytes = 0;
     for source in sources {
         bytes += source.len();
         if bytes > SOURCE_BYTES_MAX {
-            return Err(Refused::TooLong);
+            return Err(Refused::Long);
         }
         if BLOCK.find_iter(source).count() > BLOCKS_MAX {
-            return Err(Refused::TooManyBlocks);
+            return Err(Refused::Blocks);
         }
         if source.bytes().filter(|c| *c == b'[').count() > BRACKETS_MAX {
-            return Err(Refused::TooManyBrackets);
+            return Err(Refused::Brackets);
         }
     }
     Ok(())
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn what_could_overflow_the_stack_is_refused_unread() {
         check(&"x".repeat(SOURCE_BYTES_MAX), Ok(()));
-        check(&"x".repeat(SOURCE_BYTES_MAX + 1), Err(Refused::TooLong));
-        check(&"{% if a %}".repeat(5_000), Err(Refused::TooManyBlocks));
-        check(&"{%-  for a in b %}{{ 'x' }}".repeat(201), Err(Refused::TooManyBlocks));
-        check(&"[".repeat(501), Err(Refused::TooManyBrackets));
+        check(&"x".repeat(SOURCE_BYTES_MAX + 1), Err(Refused::Long));
+        check(&"{% if a %}".repeat(5_000), Err(Refused::Blocks));
+        check(&"{%-  for a in b %}{{ 'x' }}".repeat(201), Err(Refused::Blocks));
+        check(&"[".repeat(501), Err(Refused::Brackets));
         assert_eq!(
             scan(["x".repeat(40_000).as_str(), "y".repeat(40_000).as_str()].into_iter()),
-            Err(Refused::TooLong)
+            Err(Refused::Long)
         );
     }
 }

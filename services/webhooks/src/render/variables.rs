@@ -9,18 +9,18 @@ use crate::compose::text;
 
 /// What came after an alert was raised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FollowUp {
+pub(crate) struct FollowUp {
     /// Who or what acknowledged or resolved it.
-    pub by: Option<String>,
+    pub(crate) by: Option<String>,
     /// When.
-    pub at: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
     /// What they said.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// The variables of one message. For Slack every text is escaped, because markup in an alert's data could otherwise
 /// call whole channels; what the template itself says stays as it is.
-pub fn variables(
+pub(crate) fn variables(
     webhook: &str,
     kind: WebhookKind,
     alert: &AlertRaised,
