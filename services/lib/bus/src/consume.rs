@@ -10,7 +10,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull::Batch;
 use async_nats::jetstream::{self, AckKind};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -19,19 +18,18 @@ use tracing::{debug, error, warn};
 
 use crate::connect::Bus;
 use crate::declare::consumer_config;
-use crate::error::Error;
+use crate::error::{Error, Source};
 use crate::message::{Delivered, Message};
+use crate::pull::{Pull, Pulled};
 use crate::table::Durable;
 use crate::{backoff, dead, telemetry};
 
-/// How long one pull waits for messages before it is asked again.
-const PULL_EXPIRES: Duration = Duration::from_secs(5);
-/// How often the server proves that a pull is alive. Two missing proofs end it.
-const PULL_HEARTBEAT: Duration = Duration::from_secs(1);
 /// Workers of one consumer in one process unless said otherwise.
 const CONCURRENCY: usize = 1;
 /// The most workers of one consumer in one process.
 const CONCURRENCY_MAX: usize = 256;
+/// Failures in a row that are not worth a warning: a server that restarts causes some.
+const QUIET_FAILURES: u32 = 3;
 /// How long running handlers may go on after the stop; then their messages are handed back.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// Deliveries after which a handler that panics again makes a dead letter.
@@ -73,12 +71,10 @@ impl Bus {
     }
 }
 
-/// Why the loop asks for a new pull.
+/// Why pulling ended.
 enum Ended {
-    /// It got what it asked for, or its time was over.
-    InOrder,
-    /// It is no longer to be trusted.
-    Broken,
+    /// The pull is no longer to be trusted, and why.
+    Broken(String),
     /// The process stops.
     Stopping,
 }
@@ -103,106 +99,94 @@ where
         let give_up = CancellationToken::new();
         let mut work = FuturesUnordered::new();
         let mut failures = 0_u32;
-        'open: while !stopping.is_cancelled() {
-            let opened = drive(&mut work, stopping.run_until_cancelled(self.open())).await;
-            let consumer = match opened {
+        while !stopping.is_cancelled() {
+            let why = match drive(&mut work, stopping.run_until_cancelled(self.open())).await {
                 None => break,
-                Some(Ok(consumer)) => consumer,
-                Some(Err(error)) => {
-                    failures = failures.saturating_add(1);
-                    warn!(consumer = self.durable.name, failures, error = %chain(&error), "A consumer cannot be opened; trying again.");
-                    let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
-                    drive(&mut work, stopping.run_until_cancelled(pause)).await;
-                    continue;
+                Some(Ok(mut pull)) => {
+                    self.pump(&mut pull, &mut work, &mut failures, &stopping, |message| {
+                        self.process(message, &give_up)
+                    })
+                    .await
                 }
+                Some(Err(error)) => Ended::Broken(chain(&*error)),
             };
-            loop {
-                // Every round begins with at least one free worker.
-                while work.len() >= self.concurrency {
-                    work.next().await;
+            if let Ended::Broken(why) = why {
+                failures = failures.saturating_add(1);
+                let consumer = self.durable.name;
+                if failures > QUIET_FAILURES {
+                    warn!(consumer, failures, why, "A consumer cannot pull; trying again.");
+                } else {
+                    debug!(consumer, failures, why, "A pull broke; opening it again.");
                 }
-                if stopping.is_cancelled() {
-                    break 'open;
-                }
-                let free = self.concurrency - work.len();
-                let generation = self.bus.link().borrow().generation;
-                let pull = pull(&consumer, free);
-                let Some(pulled) = drive(&mut work, stopping.run_until_cancelled(pull)).await else {
-                    break 'open;
-                };
-                let ended = match pulled {
-                    Ok(mut batch) => {
-                        let mut ended = Ended::InOrder;
-                        while let Some(message) = {
-                            let next = self.next(&mut batch, generation, &stopping);
-                            match drive(&mut work, next).await {
-                                Ok(message) => Some(message),
-                                Err(why) => {
-                                    ended = why;
-                                    None
-                                }
-                            }
-                        } {
-                            failures = 0;
-                            work.push(self.process(message, &give_up));
-                        }
-                        if matches!(ended, Ended::Stopping) {
-                            hand_back(&mut batch).await;
-                        }
-                        ended
-                    }
-                    Err(error) => {
-                        debug!(consumer = self.durable.name, %error, "A pull could not be sent.");
-                        Ended::Broken
-                    }
-                };
-                match ended {
-                    Ended::InOrder => {}
-                    Ended::Stopping => break 'open,
-                    Ended::Broken => {
-                        failures = failures.saturating_add(1);
-                        let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
-                        drive(&mut work, stopping.run_until_cancelled(pause)).await;
-                        continue 'open;
-                    }
-                }
+                let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
+                drive(&mut work, stopping.run_until_cancelled(pause)).await;
             }
         }
         self.finish(&mut work, &give_up).await;
         Ok(())
     }
 
-    /// The consumer on the server; made again when it is gone.
-    async fn open(&self) -> Result<PullConsumer, Error> {
-        let Durable { name, stream, .. } = *self.durable;
-        if let Ok(consumer) = self.bus.js.get_consumer_from_stream(name, stream).await {
-            return Ok(consumer);
+    /// Pulls and handles until the process stops or the pull breaks. Asks only for
+    /// what free workers can begin at once.
+    async fn pump<W: Future<Output = ()>>(
+        &self,
+        pull: &mut Pull,
+        work: &mut FuturesUnordered<W>,
+        failures: &mut u32,
+        stopping: &CancellationToken,
+        begin: impl Fn(jetstream::Message) -> W,
+    ) -> Ended {
+        let generation = self.bus.link().borrow().generation;
+        loop {
+            while work.len() >= self.concurrency {
+                work.next().await;
+            }
+            if stopping.is_cancelled() {
+                return Ended::Stopping;
+            }
+            if let Err(error) = pull.ask(self.concurrency - work.len()).await {
+                return Ended::Broken(chain(&*error));
+            }
+            loop {
+                let pulled = drive(work, self.next(pull, generation, stopping)).await;
+                match pulled {
+                    None => {
+                        while let Some(message) = pull.unseen() {
+                            acknowledge(&message, AckKind::Nak(None)).await;
+                        }
+                        return Ended::Stopping;
+                    }
+                    Some(Pulled::Message(message)) => {
+                        *failures = 0;
+                        work.push(begin(message));
+                    }
+                    Some(Pulled::Spent) => break,
+                    Some(Pulled::Broken(why)) => return Ended::Broken(why),
+                }
+            }
         }
-        let made = self.bus.js.create_consumer_on_stream(consumer_config(self.durable), stream).await;
-        made.map_err(|error| Error::Declare { what: format!("consumer {name}"), source: Box::new(error) })
     }
 
-    /// The next message of a pull, or why there is none.
-    async fn next(
-        &self,
-        batch: &mut Batch,
-        generation: u64,
-        stopping: &CancellationToken,
-    ) -> Result<jetstream::Message, Ended> {
+    /// An inbox for the consumer on the server, which is made again when it is gone.
+    async fn open(&self) -> Result<Pull, Source> {
+        let Durable { name, stream, .. } = *self.durable;
+        let there: Result<PullConsumer, _> = self.bus.js.get_consumer_from_stream(name, stream).await;
+        let consumer = match there {
+            Ok(consumer) => consumer,
+            Err(_) => self.bus.js.create_consumer_on_stream(consumer_config(self.durable), stream).await?,
+        };
+        Pull::open(&self.bus, consumer).await
+    }
+
+    /// What the pull says next. `None` when the process stops.
+    async fn next(&self, pull: &mut Pull, generation: u64, stopping: &CancellationToken) -> Option<Pulled> {
         let mut link = self.bus.link();
         let reconnected = link.wait_for(|link| link.generation != generation);
         tokio::select! {
             biased;
-            () = stopping.cancelled() => Err(Ended::Stopping),
-            next = batch.next() => match next {
-                Some(Ok(message)) => Ok(message),
-                Some(Err(error)) => {
-                    debug!(consumer = self.durable.name, %error, "A pull broke; opening it again.");
-                    Err(Ended::Broken)
-                }
-                None => Err(Ended::InOrder),
-            },
-            _ = reconnected => Err(Ended::Broken),
+            () = stopping.cancelled() => None,
+            pulled = pull.next() => Some(pulled),
+            _ = reconnected => Some(Pulled::Broken("the connection is another".to_owned())),
         }
     }
 
@@ -300,21 +284,6 @@ where
             give_up.cancel();
             while work.next().await.is_some() {}
         }
-    }
-}
-
-/// Asks for so many messages.
-async fn pull(
-    consumer: &PullConsumer,
-    count: usize,
-) -> Result<Batch, async_nats::jetstream::consumer::pull::BatchError> {
-    consumer.batch().max_messages(count).expires(PULL_EXPIRES).heartbeat(PULL_HEARTBEAT).messages().await
-}
-
-/// Gives back what a pull already holds.
-async fn hand_back(batch: &mut Batch) {
-    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
-        acknowledge(&message, AckKind::Nak(None)).await;
     }
 }
 

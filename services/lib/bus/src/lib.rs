@@ -21,6 +21,7 @@ mod backoff;
 mod consume;
 pub mod dead;
 mod message;
+mod pull;
 mod tail;
 
 mod ask;

@@ -51,7 +51,8 @@ pub struct Durable {
     /// Which of the stream's subjects.
     pub subjects: &'static [&'static str],
     /// How long the server waits for a word about a delivered message before it gives it to another worker.
-    /// A handler that works longer says so by itself every third of this.
+    /// A handler that works longer says so by itself every third of this, so it is short: it is also how long
+    /// what was in work waits after a worker or the server was killed.
     pub ack_wait: Duration,
     /// How many delivered messages may be unanswered, over all replicas.
     pub max_ack_pending: i64,
@@ -186,7 +187,7 @@ pub const FAILOVER: Durable = Durable {
     name: "failover",
     stream: "HEALTH",
     subjects: &["sb.v1.health.*.observed"],
-    ack_wait: Duration::from_secs(15),
+    ack_wait: Duration::from_secs(5),
     max_ack_pending: 256,
     attempts_max: ATTEMPTS_STATE,
 };
@@ -195,7 +196,7 @@ pub const METER: Durable = Durable {
     name: "meter",
     stream: "USAGE",
     subjects: &["sb.v1.usage.*.counted"],
-    ack_wait: Duration::from_secs(30),
+    ack_wait: Duration::from_secs(10),
     max_ack_pending: 1024,
     attempts_max: ATTEMPTS_DATABASE,
 };
@@ -204,7 +205,7 @@ pub const METER_HEALTH: Durable = Durable {
     name: "meter-health",
     stream: "HEALTH",
     subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.changed"],
-    ack_wait: Duration::from_secs(30),
+    ack_wait: Duration::from_secs(10),
     max_ack_pending: 1024,
     attempts_max: ATTEMPTS_DATABASE,
 };
@@ -213,7 +214,7 @@ pub const WEBHOOKS: Durable = Durable {
     name: "webhooks",
     stream: "ALERTS",
     subjects: &["sb.v1.alert.*.*.raised", "sb.v1.alert.*.*.resolved", "sb.v1.alert.*.*.acknowledged"],
-    ack_wait: Duration::from_secs(30),
+    ack_wait: Duration::from_secs(10),
     max_ack_pending: 256,
     attempts_max: ATTEMPTS_DATABASE,
 };
@@ -222,7 +223,7 @@ pub const DELIVERIES: Durable = Durable {
     name: "deliveries",
     stream: "DELIVERIES",
     subjects: &["sb.v1.delivery.*.due"],
-    ack_wait: Duration::from_secs(60),
+    ack_wait: Duration::from_secs(20),
     max_ack_pending: 512,
     attempts_max: ATTEMPTS_DATABASE,
 };
@@ -231,7 +232,7 @@ pub const AUDIT: Durable = Durable {
     name: "audit",
     stream: "AUDIT",
     subjects: &["sb.v1.audit.*.recorded"],
-    ack_wait: Duration::from_secs(30),
+    ack_wait: Duration::from_secs(10),
     max_ack_pending: 1024,
     attempts_max: ATTEMPTS_DATABASE,
 };
