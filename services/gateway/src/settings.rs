@@ -1,0 +1,74 @@
+//! Every setting of the gateway: type, unit, default, environment name.
+
+/// The settings of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// The largest body of a request, in bytes. A larger one is refused at the first byte too many.
+    #[arg(
+        id = "gateway_body_bytes_max",
+        long = "gateway-body-bytes-max",
+        env = "SIGNALBOX_GATEWAY_BODY_BYTES_MAX",
+        default_value_t = 10 * 1024 * 1024
+    )]
+    pub body_bytes_max: u64,
+
+    /// How long the body of an answer may be silent before it is cut, in milliseconds.
+    #[arg(
+        id = "gateway_idle_timeout_ms",
+        long = "gateway-idle-timeout-ms",
+        env = "SIGNALBOX_GATEWAY_IDLE_TIMEOUT_MS",
+        default_value_t = 120_000
+    )]
+    pub idle_timeout_ms: u64,
+
+    /// How long one call may take to its answer's head, all its attempts together, in milliseconds. An integration
+    /// with a longer timeout has that.
+    #[arg(
+        id = "gateway_deadline_ms",
+        long = "gateway-deadline-ms",
+        env = "SIGNALBOX_GATEWAY_DEADLINE_MS",
+        default_value_t = 120_000
+    )]
+    pub deadline_ms: u64,
+
+    /// Connections at a time. More wait in the system's queue.
+    #[arg(
+        id = "gateway_connections_max",
+        long = "gateway-connections-max",
+        env = "SIGNALBOX_GATEWAY_CONNECTIONS_MAX",
+        default_value_t = 10_000
+    )]
+    pub connections_max: usize,
+
+    /// Cached answers, all together, in bytes.
+    #[arg(
+        id = "gateway_cache_bytes_max",
+        long = "gateway-cache-bytes-max",
+        env = "SIGNALBOX_GATEWAY_CACHE_BYTES_MAX",
+        default_value_t = 64 * 1024 * 1024
+    )]
+    pub cache_bytes_max: u64,
+
+    /// How old a key may become while the key store is away, in seconds. 0: every call asks.
+    #[arg(
+        id = "gateway_key_stale_secs",
+        long = "gateway-key-stale-secs",
+        env = "SIGNALBOX_GATEWAY_KEY_STALE_SECS",
+        default_value_t = 3_600
+    )]
+    pub key_stale_secs: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 10 * 1024 * 1024,
+            idle_timeout_ms: 120_000,
+            deadline_ms: 120_000,
+            connections_max: 10_000,
+            cache_bytes_max: 64 * 1024 * 1024,
+            key_stale_secs: 3_600,
+        }
+    }
+}

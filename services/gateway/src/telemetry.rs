@@ -1,0 +1,63 @@
+//! The names of the gateway's metrics, each described once.
+//!
+//! Labels are ids of the configuration and words of the program; nothing that a caller sends becomes one.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+
+/// Answers to callers, by `integration` (`none` for the gateway's own) and `code_class` (`2xx`).
+pub const REQUESTS: &str = "signalbox_gateway_requests_total";
+/// Seconds until the head of a provider's answer, by `integration`.
+pub const UPSTREAM_LATENCY: &str = "signalbox_gateway_upstream_latency_seconds";
+/// Calls to providers, repeats included, by `integration` and `outcome` (`ok`, or the reason).
+pub const ATTEMPTS: &str = "signalbox_gateway_attempts_total";
+/// What the cache did, by `result`: `hit`, `miss`, `stale`, `bypass`.
+pub const CACHE: &str = "signalbox_gateway_cache_total";
+/// Calls that went on to another member of their route, by `route`.
+pub const FAILOVERS: &str = "signalbox_gateway_failovers_total";
+/// The revision of the configuration that is served. 0: none yet.
+pub const REVISION: &str = "signalbox_gateway_snapshot_revision";
+/// Places in answers that held the key of their integration and were hidden, by `integration`.
+pub const ECHOES: &str = "signalbox_gateway_key_echoes_total";
+/// Events that the bus does not have yet.
+pub const UNSENT: &str = "signalbox_gateway_usage_unsent";
+
+/// The integration of answers that are the gateway's own.
+pub(crate) const NOBODY: &str = "none";
+
+/// Describes the metrics and creates the series that are known beforehand.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Answers to callers of the gateway.");
+    describe_histogram!(UPSTREAM_LATENCY, "Seconds until the head of a provider's answer.");
+    describe_counter!(ATTEMPTS, "Calls that the gateway sent to providers.");
+    describe_counter!(CACHE, "Calls through routes, by what the cache did.");
+    describe_counter!(FAILOVERS, "Calls that went on to another member of their route.");
+    describe_gauge!(REVISION, "The revision of the configuration that the gateway serves.");
+    describe_counter!(ECHOES, "Places in answers that held a key and were hidden.");
+    describe_gauge!(UNSENT, "Usage events that wait for the bus.");
+    gauge!(REVISION).set(0.0);
+    gauge!(UNSENT).set(0.0);
+    for result in ["hit", "miss", "stale", "bypass"] {
+        counter!(CACHE, "result" => result).absolute(0);
+    }
+}
+
+/// `2xx` for 200.
+pub(crate) const fn class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Counts an answer that is the gateway's own.
+pub(crate) fn own_answer(status: u16) {
+    counter!(REQUESTS, "integration" => NOBODY, "code_class" => class(status)).increment(1);
+}
+
+/// Counts what the cache did.
+pub(crate) fn cache(result: &'static str) {
+    counter!(CACHE, "result" => result).increment(1);
+}
