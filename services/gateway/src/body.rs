@@ -1,0 +1,217 @@
+//! Bodies on their way: those of callers, held or passed on under a bound, and those of answers.
+//!
+//! Bytes are never changed here. Whoever reads sets the pace; nothing is read ahead.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+
+/// Anything that can go wrong with a body.
+pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer to a caller.
+pub(crate) struct Body(UnsyncBoxBody<Bytes, Broken>);
+
+/// The body of a caller's request.
+pub(crate) enum Inbound {
+    /// All of it is here, so that it can be sent again.
+    Held(Bytes),
+    /// What is here already, and the rest as it comes: it can be sent once.
+    Passing(Passing),
+    /// It was sent.
+    Gone,
+}
+
+/// A request's body that is passed on as it comes.
+pub(crate) struct Passing {
+    ahead: Option<Bytes>,
+    rest: Incoming,
+    left: u64,
+    fate: Fate,
+}
+
+/// What became of a body that is passed on, for whoever sent it away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fate(Arc<AtomicU8>);
+
+/// Why a request's body was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// More bytes than allowed.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The caller broke off.
+    #[error("the body broke off")]
+    Broken,
+}
+
+// === impl Body ===
+
+impl Body {
+    /// A body that is here.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
+    }
+
+    /// A body as it comes.
+    pub(crate) fn passing<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = Broken> + Send + 'static,
+    {
+        Self(body.boxed_unsync())
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// Takes a caller's body. One of at most `hold_bytes` is read to its end; with `eager`, one of unknown size too,
+    /// until it proves larger.
+    pub(crate) async fn take(
+        mut body: Incoming,
+        hold_bytes: usize,
+        eager: bool,
+        bytes_max: u64,
+    ) -> Result<Self, Refused> {
+        let (lower, upper) = (body.size_hint().lower(), body.size_hint().upper());
+        if lower > bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        let fits = upper.map_or(eager, |upper| upper <= hold_bytes as u64);
+        let mut held = BytesMut::new();
+        if fits {
+            loop {
+                let frame = match body.frame().await {
+                    None if held.len() as u64 > bytes_max => return Err(Refused::TooLarge),
+                    None => return Ok(Self::Held(held.freeze())),
+                    Some(frame) => frame.map_err(|_| Refused::Broken)?,
+                };
+                held.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                if held.len() > hold_bytes {
+                    break;
+                }
+            }
+        }
+        let left = bytes_max.checked_sub(held.len() as u64).ok_or(Refused::TooLarge)?;
+        let ahead = Some(held.freeze()).filter(|held| !held.is_empty());
+        Ok(Self::Passing(Passing { ahead, rest: body, left, fate: Fate::default() }))
+    }
+
+    /// Its size in bytes, as far as it is known.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Passing(passing) => passing.size_hint().lower(),
+            Self::Gone => 0,
+        }
+    }
+
+    /// Whether it can be sent (again).
+    pub(crate) const fn is_here(&self) -> bool {
+        !matches!(self, Self::Gone)
+    }
+
+    /// The body to send now, and what will become of it.
+    pub(crate) fn next(&mut self) -> Option<(UnsyncBoxBody<Bytes, Broken>, Fate)> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Held(bytes) => {
+                *self = Self::Held(bytes.clone());
+                Some((Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), Fate::default()))
+            }
+            Self::Passing(passing) => {
+                let fate = passing.fate.clone();
+                Some((passing.boxed_unsync(), fate))
+            }
+            Self::Gone => None,
+        }
+    }
+}
+
+impl HttpBody for Passing {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
+        let refused = match ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(_)) => Refused::Broken,
+            Some(Ok(frame)) => {
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(size) {
+                    Some(left) => {
+                        self.left = left;
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    None => Refused::TooLarge,
+                }
+            }
+        };
+        self.fate.set(refused);
+        Poll::Ready(Some(Err(refused.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint.set_lower(rest.lower() + ahead);
+        hint
+    }
+}
+
+// === impl Fate ===
+
+impl Fate {
+    fn set(&self, refused: Refused) {
+        self.0.store(if refused == Refused::TooLarge { 1 } else { 2 }, Ordering::Release);
+    }
+
+    /// Why it broke off; nothing while it did not.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Refused::TooLarge),
+            _ => Some(Refused::Broken),
+        }
+    }
+}
