@@ -1,0 +1,226 @@
+//! What lives longer than one revision of the configuration: an integration's counters and its budget of repeats.
+//!
+//! A new snapshot takes over the cells of the old one, so that a change of configuration forgets nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use model::health::Reason;
+use model::usage::Count;
+use model::{IntegrationId, ProviderId};
+
+use crate::budget::Budget;
+use crate::telemetry;
+
+/// Different pairs of endpoint and caller that are counted apart between two flushes. More are counted as [`OTHER`].
+const COUNTS_MAX: usize = 4_096;
+/// The endpoint of calls that found no place of their own.
+const OTHER: &str = "other";
+
+/// One integration's cells.
+pub(crate) struct Live {
+    /// Which integration.
+    pub(crate) id: IntegrationId,
+    /// Its provider.
+    pub(crate) provider: ProviderId,
+    counts: Mutex<HashMap<(String, String), Count>>,
+    traffic: Mutex<Traffic>,
+    budget: Mutex<Budget>,
+    meters: Meters,
+}
+
+/// What callers met since the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Calls.
+    pub(crate) requests: u32,
+    /// Calls with trouble.
+    pub(crate) failures: u32,
+    /// How often which trouble.
+    pub(crate) reasons: BTreeMap<Reason, u32>,
+    /// Status of the last answer.
+    pub(crate) status_code: Option<u16>,
+    /// Answers, and the sum of the times to their heads, in milliseconds.
+    pub(crate) answers: u32,
+    pub(crate) latency_sum_ms: u64,
+}
+
+/// One call to a provider, as it is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Attempted {
+    /// Whether the provider may have seen it.
+    pub(crate) sent: bool,
+    /// What was wrong.
+    pub(crate) reason: Option<Reason>,
+    /// Status of the answer.
+    pub(crate) status: Option<u16>,
+    /// Time to the head or to the failure.
+    pub(crate) took: Duration,
+    /// Bytes of the request's body.
+    pub(crate) request_bytes: u64,
+    /// What the call cost.
+    pub(crate) cost_micros: u64,
+}
+
+/// Ready-made handles of metrics, so that a call looks nothing up.
+struct Meters {
+    classes: [Counter; 5],
+    latency: Histogram,
+    ok: Counter,
+    echoes: Counter,
+}
+
+// === impl Live ===
+
+impl Live {
+    pub(crate) fn new(id: IntegrationId, provider: ProviderId, now: Instant) -> Self {
+        let label = id.to_string();
+        let class = |class: &'static str| counter!(telemetry::REQUESTS, "integration" => label.clone(), "code_class" => class);
+        let meters = Meters {
+            classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+            latency: histogram!(telemetry::UPSTREAM_LATENCY, "integration" => label.clone()),
+            ok: counter!(telemetry::ATTEMPTS, "integration" => label.clone(), "outcome" => "ok"),
+            echoes: counter!(telemetry::ECHOES, "integration" => label.clone()),
+        };
+        meters.ok.increment(0);
+        Self {
+            id,
+            provider,
+            counts: Mutex::default(),
+            traffic: Mutex::default(),
+            budget: Mutex::new(Budget::new(now)),
+            meters,
+        }
+    }
+
+    /// Counts a call to the provider.
+    pub(crate) fn attempted(&self, endpoint: &str, actor: &str, call: &Attempted) {
+        let failed = call.reason.is_some_and(|reason| reason != Reason::BadRequest);
+        match call.reason {
+            None => self.meters.ok.increment(1),
+            Some(reason) => {
+                let labels = [("integration", self.id.to_string()), ("outcome", reason.as_str().to_owned())];
+                counter!(telemetry::ATTEMPTS, &labels).increment(1);
+            }
+        }
+        let took_ms = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
+        if call.sent {
+            self.count(endpoint, actor, |count| {
+                count.requests += 1;
+                count.errors += u64::from(call.reason.is_some());
+                count.request_bytes += call.request_bytes;
+                count.latency_sum_ms += if call.status.is_some() { took_ms } else { 0 };
+                count.cost_micros += call.cost_micros;
+            });
+        }
+        if call.status.is_some() {
+            self.meters.latency.record(call.took.as_secs_f64());
+        }
+        let mut traffic = lock(&self.traffic);
+        traffic.requests = traffic.requests.saturating_add(1);
+        if failed {
+            traffic.failures = traffic.failures.saturating_add(1);
+        }
+        if let Some(reason) = call.reason.filter(|_| failed) {
+            *traffic.reasons.entry(reason).or_default() += 1;
+        }
+        if call.status.is_some() {
+            traffic.status_code = call.status;
+            traffic.answers = traffic.answers.saturating_add(1);
+            traffic.latency_sum_ms += took_ms;
+        }
+    }
+
+    /// Counts a call whose caller went away before its answer: the provider may have seen it.
+    pub(crate) fn gone(&self, endpoint: &str, actor: &str, request_bytes: u64, cost_micros: u64) {
+        self.count(endpoint, actor, |count| {
+            count.requests += 1;
+            count.request_bytes += request_bytes;
+            count.cost_micros += cost_micros;
+        });
+    }
+
+    /// Counts what was found out after the head: bytes of the answer, and whether it broke off.
+    pub(crate) fn ended(&self, endpoint: &str, actor: &str, response_bytes: u64, broke_off: Option<Reason>) {
+        self.count(endpoint, actor, |count| {
+            count.response_bytes += response_bytes;
+            count.errors += u64::from(broke_off.is_some());
+        });
+        if let Some(reason) = broke_off {
+            let mut traffic = lock(&self.traffic);
+            // The call itself was counted with its head; it may be in an observation that is gone already.
+            traffic.requests = traffic.requests.max(traffic.failures.saturating_add(1));
+            traffic.failures = traffic.failures.saturating_add(1);
+            *traffic.reasons.entry(reason).or_default() += 1;
+        }
+    }
+
+    /// Counts an answer from the cache.
+    pub(crate) fn cached(&self, endpoint: &str, actor: &str) {
+        self.count(endpoint, actor, |count| count.cache_hits += 1);
+    }
+
+    /// Counts an answer to a caller.
+    pub(crate) fn answered(&self, status: u16) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.meters.classes[class].increment(1);
+    }
+
+    /// Counts places that held the key.
+    pub(crate) fn echoed(&self, places: u64) {
+        self.meters.echoes.increment(places);
+    }
+
+    /// Notes a first attempt.
+    pub(crate) fn first(&self, now: Instant) {
+        lock(&self.budget).first(now);
+    }
+
+    /// Whether the budget has a repeat left; takes it.
+    pub(crate) fn may_repeat(&self, now: Instant) -> bool {
+        lock(&self.budget).repeat(now)
+    }
+
+    /// What was counted since the last time; nothing is counted twice.
+    pub(crate) fn take_counts(&self) -> Vec<Count> {
+        let counts = std::mem::take(&mut *lock(&self.counts));
+        let mut counts: Vec<Count> = counts.into_values().collect();
+        counts.sort_by(|a, b| (&a.endpoint, &a.actor).cmp(&(&b.endpoint, &b.actor)));
+        counts
+    }
+
+    /// What callers met since the last time; nothing when nobody called.
+    pub(crate) fn take_traffic(&self) -> Option<Traffic> {
+        let traffic = std::mem::take(&mut *lock(&self.traffic));
+        (traffic.requests > 0).then_some(traffic)
+    }
+
+    fn count(&self, endpoint: &str, actor: &str, add: impl FnOnce(&mut Count)) {
+        let mut counts = lock(&self.counts);
+        let full = counts.len() >= COUNTS_MAX;
+        let mut key = (endpoint.to_owned(), actor.to_owned());
+        if full && !counts.contains_key(&key) {
+            key = (OTHER.to_owned(), actor.to_owned());
+        }
+        let fresh = || Count {
+            endpoint: key.0.clone(),
+            actor: key.1.clone(),
+            requests: 0,
+            errors: 0,
+            cache_hits: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            latency_sum_ms: 0,
+            cost_micros: 0,
+        };
+        let fresh = fresh();
+        add(counts.entry(key).or_insert(fresh));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the locks hold is whole after every statement, so a panic elsewhere spoils nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
