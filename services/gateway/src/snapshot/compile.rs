@@ -1,0 +1,198 @@
+//! Makes a snapshot ready to serve: addresses, headers and parameters are read once, not at every call.
+//!
+//! Pure but for the cells of new integrations. Nothing in a snapshot makes it fail: what cannot be read becomes the fault
+//! of its integration, or is left out and logged.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use catalogue::{Catalogue, Provider};
+use http::header::{HeaderName, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Method, Uri};
+use metrics::counter;
+use model::IntegrationId;
+use model::auth::Auth;
+use model::integration as configured;
+use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
+use model::token::Token;
+use sha2::{Digest, Sha256};
+
+use super::{Caller, Config, Fault, Integration, KeyUse, Route};
+use crate::live::Live;
+use crate::proxy::join::Parameter;
+use crate::telemetry;
+
+/// Headers that a configuration cannot set: they belong to one connection.
+const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te"];
+
+/// Makes a snapshot ready. Cells of integrations that stay are taken over.
+pub(super) fn compile(snapshot: &Snapshot, before: Option<&Config>, now: Instant) -> Config {
+    let integrations: HashMap<IntegrationId, Arc<Integration>> = snapshot
+        .integrations
+        .values()
+        .map(|given| {
+            let old = before.and_then(|config| config.integrations.get(&given.id));
+            (given.id.clone(), Arc::new(integration(given, snapshot, old.map(|old| &old.live), now)))
+        })
+        .collect();
+    let routes = snapshot
+        .routes
+        .values()
+        .map(|given| (given.route.id.clone(), Arc::new(route(given, &integrations))))
+        .collect();
+    let tokens = snapshot.tokens.iter().filter_map(caller).collect();
+    Config { revision: snapshot.revision, tokens, integrations, routes }
+}
+
+fn caller(token: &Token) -> Option<([u8; 32], Arc<Caller>)> {
+    let mut hash = [0; 32];
+    if hex::decode_to_slice(&token.hash, &mut hash).is_err() {
+        tracing::warn!(token.id = %token.id, "Token {} has no hash that can be read; it is not taken.", token.id);
+        return None;
+    }
+    let networks: Result<Vec<_>, _> = token.bounds.addresses.iter().map(|text| network(text)).collect();
+    let Ok(networks) = networks else {
+        tracing::warn!(token.id = %token.id, "Token {} is bound to a network that cannot be read; it is not taken.", token.id);
+        return None;
+    };
+    Some((hash, Arc::new(Caller { token: token.clone(), networks })))
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
+    text.parse().or_else(|error| text.parse::<std::net::IpAddr>().map(Into::into).map_err(|_| error))
+}
+
+fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> Route {
+    let PinnedRoute { route, pinned } = given;
+    let methods = route.repeatable_methods.iter();
+    Route {
+        id: route.id.clone(),
+        failover: route.failover,
+        members: route.integrations.iter().filter_map(|id| integrations.get(id).cloned()).collect(),
+        pinned: pinned.clone(),
+        cache: route.cache,
+        repeatable: methods
+            .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
+            .collect(),
+        failovers: counter!(telemetry::FAILOVERS, "route" => route.id.to_string()),
+    }
+}
+
+fn integration(
+    given: &configured::Integration,
+    snapshot: &Snapshot,
+    live: Option<&Arc<Live>>,
+    now: Instant,
+) -> Integration {
+    let found = Catalogue::builtin().get(given.provider.as_str());
+    let provider = found.unwrap_or_else(|| Provider::custom());
+    let base = base(given, provider);
+    let fault = match (&base, found) {
+        _ if !given.enabled => Some(Fault::Disabled),
+        (_, None) => Some(Fault::Broken(format!("there is no provider `{}`", given.provider))),
+        (_, Some(provider)) if provider.is_defunct() => {
+            Some(Fault::Broken(format!("{} is gone", provider.name)))
+        }
+        (Err(why), _) => Some(Fault::Broken(why.clone())),
+        (Ok(_), Some(_)) => None,
+    };
+    let (scheme, authority, base) =
+        base.unwrap_or_else(|_| (Scheme::HTTPS, Authority::from_static("signalbox.invalid"), String::new()));
+    let auth = given.auth.clone().unwrap_or_else(|| provider.auth_in(&given.environment).clone());
+    let key_ref = given.key.as_ref().map(|key| snapshot.keys.get(key));
+    let live = live.filter(|live| live.provider == given.provider).cloned();
+    Integration {
+        id: given.id.clone(),
+        id_header: HeaderValue::from_str(given.id.as_str()).expect("a slug can stand in a header"),
+        provider,
+        fault,
+        scheme,
+        authority,
+        base,
+        key: key(given, key_ref),
+        headers: headers(given, provider),
+        field_headers: field_headers(provider),
+        params: params(given, provider, &auth),
+        auth,
+        timeout_ms: u64::from(given.timeout_ms),
+        retry: given.retry,
+        cost_micros: match given.cost.per_request_micros {
+            0 => provider.cost.per_request_micros,
+            own => own,
+        },
+        reads_good_bodies: provider.reads_body(200),
+        print: print(given, key_ref),
+        live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
+    }
+}
+
+/// Scheme, authority and path of the base URL, or why there is none.
+fn base(given: &configured::Integration, provider: &Provider) -> Result<(Scheme, Authority, String), String> {
+    let own = given.base_url.as_deref().filter(|url| !url.is_empty());
+    let text = own
+        .or_else(|| provider.base_url(&given.environment))
+        .ok_or_else(|| format!("{} has no environment `{}`", provider.name, given.environment))?;
+    let uri: Uri = text.parse().map_err(|_| "its base URL cannot be read".to_owned())?;
+    if uri.query().is_some() || text.contains('#') {
+        return Err("its base URL holds a query or a fragment; use `params`".to_owned());
+    }
+    let path = uri.path().trim_end_matches('/').to_owned();
+    crate::proxy::join::check(&path).map_err(|why| format!("its base URL: {why}"))?;
+    let (scheme, authority) = (uri.scheme().cloned(), uri.authority().cloned());
+    let (Some(scheme), Some(authority)) = (scheme, authority) else {
+        return Err("its base URL is not absolute".to_owned());
+    };
+    Ok((scheme, authority, path))
+}
+
+fn key(given: &configured::Integration, key_ref: Option<Option<&KeyRef>>) -> KeyUse {
+    match (&given.key, key_ref.flatten()) {
+        (None, _) => KeyUse::None,
+        (Some(_), None) => KeyUse::Missing,
+        (Some(_), Some(KeyRef { version: None, .. })) => KeyUse::Revoked,
+        (Some(id), Some(KeyRef { version: Some(version), expires_at })) => {
+            KeyUse::Version { path: vault::Path::key(id), version: *version, expires_at: *expires_at }
+        }
+    }
+}
+
+/// The catalogue's headers and the integration's own, which win.
+fn headers(given: &configured::Integration, provider: &Provider) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers: HashMap<HeaderName, HeaderValue> = HashMap::new();
+    for (name, value) in provider.headers.iter().chain(&given.headers) {
+        let read = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
+        match read {
+            (Ok(name), Ok(value)) if !NEVER.contains(&name.as_str()) => drop(headers.insert(name, value)),
+            _ => {
+                tracing::warn!(integration.id = %given.id, header = ?name, "A header of integration {} cannot be sent.", given.id)
+            }
+        }
+    }
+    headers.into_iter().collect()
+}
+
+/// Fields of a key that the catalogue sends as headers, beside the scheme.
+fn field_headers(provider: &Provider) -> Vec<(HeaderName, String)> {
+    let named = provider.fields.iter().filter_map(|field| Some((field.header.as_deref()?, &field.name)));
+    named.filter_map(|(header, name)| Some((header.parse().ok()?, name.clone()))).collect()
+}
+
+/// The integration's own parameters, and the catalogue's that it does not have. The key's own place stays free.
+fn params(given: &configured::Integration, provider: &Provider, auth: &Auth) -> Vec<Parameter> {
+    let key_name = if let Auth::Query { name, .. } = auth { Some(name) } else { None };
+    let fixed = provider.query.iter().filter(|(name, _)| !given.params.contains_key(*name));
+    let all = given.params.iter().chain(fixed).filter(|(name, _)| Some(*name) != key_name);
+    all.map(|(name, value)| Parameter::new(name, value)).collect()
+}
+
+/// A short form of all that may change an integration's answers.
+fn print(given: &configured::Integration, key: Option<Option<&KeyRef>>) -> u64 {
+    let whole = serde_json::to_vec(&(given, key.flatten())).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    Sha256::digest(&whole).hash(&mut hasher);
+    hasher.finish()
+}
