@@ -1,0 +1,84 @@
+//! Judges an answer before anything of it goes to the caller: by its head, and by its body where that can matter.
+//!
+//! A body is held when its provider tells errors inside of it, or when its status is an error, up to a bound; streams of
+//! events are never held. What is held is passed on byte for byte afterwards.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use catalogue::{Answer, Provider};
+use http::header::CONTENT_TYPE;
+use http::response::Parts;
+use http::{HeaderMap, Method};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use model::health::Reason;
+
+/// The most of an answer's body that is held, in bytes.
+pub(crate) const HELD_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer with what it means.
+pub(crate) struct Judged {
+    /// Its head, as it came.
+    pub(crate) head: Parts,
+    /// What is held of its body.
+    pub(crate) held: Bytes,
+    /// The rest; nothing when all of it is held.
+    pub(crate) rest: Option<egress::Body>,
+    /// What is wrong.
+    pub(crate) reason: Option<Reason>,
+    /// How long the provider asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Judges an answer. An error: its body broke off while it was held.
+pub(crate) async fn judge(
+    provider: &Provider,
+    method: &Method,
+    answer: http::Response<egress::Body>,
+) -> Result<Judged, egress::Error> {
+    let (head, mut body) = answer.into_parts();
+    let status = head.status.as_u16();
+    let (mut held, mut whole) = (BytesMut::new(), false);
+    if must_hold(provider, method, status, &head.headers, body.size_hint().upper()) {
+        whole = true;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            held.extend_from_slice(&data);
+            if held.len() > HELD_BYTES_MAX {
+                whole = false;
+                break;
+            }
+        }
+    }
+    let held = held.freeze();
+    // Redirects are not followed and are no trouble of the provider.
+    if head.status.is_redirection() {
+        let rest = (!whole).then_some(body);
+        return Ok(Judged { head, held, rest, reason: None, retry_after: None });
+    }
+    let pairs: Vec<(&str, &str)> =
+        head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    let seen: &[u8] = if whole { &held } else { &[] };
+    let verdict = catalogue::judge(provider, &Answer { status, headers: &pairs, body: seen });
+    let rest = (!whole).then_some(body);
+    Ok(Judged { head, held, rest, reason: verdict.reason, retry_after: verdict.retry_after })
+}
+
+/// Whether a body must be held. `upper` is its size, where it is known.
+fn must_hold(
+    provider: &Provider,
+    method: &Method,
+    status: u16,
+    headers: &HeaderMap,
+    upper: Option<u64>,
+) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is = |part: &str| media_type.to_ascii_lowercase().contains(part);
+    let can_matter = status >= 400 || (provider.reads_body(status) && (is("json") || media_type.is_empty()));
+    can_matter
+        && method != Method::HEAD
+        && !is("event-stream")
+        && !is("ndjson")
+        && upper.is_none_or(|upper| upper <= HELD_BYTES_MAX as u64)
+}
