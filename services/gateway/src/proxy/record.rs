@@ -1,0 +1,182 @@
+//! Records a call where it is known: when its head or its failure is there, and when its body ended.
+//!
+//! A call whose caller went away is counted as sent: the provider may have charged for it. Nothing here waits.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use model::health::Reason;
+use tokio::time::Instant;
+
+use crate::body::Broken;
+use crate::cache::Place;
+use crate::live::{Attempted, Live};
+
+/// Whose call it is: for which endpoint, by whom.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) live: Arc<Live>,
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) actor: Arc<str>,
+}
+
+/// An attempt under way. Dropped without a word, its caller went away.
+pub(crate) struct Mark {
+    account: Account,
+    started: Instant,
+    call: Attempted,
+    sent: bool,
+    told: bool,
+}
+
+impl Mark {
+    /// An attempt begins.
+    pub(crate) fn start(account: Account, request_bytes: u64, cost_micros: u64) -> Self {
+        let call = Attempted { request_bytes, cost_micros, ..Attempted::default() };
+        Self { account, started: Instant::now(), call, sent: false, told: false }
+    }
+
+    /// From here on the provider may see it.
+    pub(crate) fn sends(&mut self) {
+        self.sent = true;
+    }
+
+    /// It ended with an answer or without one.
+    pub(crate) fn end(&mut self, sent: bool, reason: Option<Reason>, status: Option<u16>) -> u64 {
+        self.told = true;
+        self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
+        let Account { live, endpoint, actor } = &self.account;
+        live.attempted(endpoint, actor, &self.call);
+        u64::try_from(self.call.took.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// It ended through the caller's fault: nothing to say of the provider.
+    pub(crate) fn void(&mut self) {
+        self.told = true;
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if !self.told && self.sent {
+            let Account { live, endpoint, actor } = &self.account;
+            live.gone(endpoint, actor, self.call.request_bytes, self.call.cost_micros);
+        }
+    }
+}
+
+/// The body of a provider's answer on its way to the caller: what is held first, then the rest as it comes.
+pub(crate) struct Watched {
+    ahead: Option<Bytes>,
+    rest: Option<egress::Body>,
+    account: Account,
+    bytes: u64,
+    told: bool,
+    /// Where a copy goes when the body is whole.
+    copy: Option<(Place, BytesMut)>,
+}
+
+impl Watched {
+    pub(crate) fn new(
+        held: Bytes,
+        rest: Option<egress::Body>,
+        account: Account,
+        place: Option<Place>,
+    ) -> Self {
+        let copy = place.map(|place| (place, BytesMut::new()));
+        let ahead = Some(held).filter(|held| !held.is_empty());
+        Self { ahead, rest, account, bytes: 0, told: false, copy }
+    }
+
+    fn pass(&mut self, data: &Bytes) {
+        self.bytes += data.len() as u64;
+        let full = self.copy.as_mut().is_some_and(|(place, copy)| {
+            copy.extend_from_slice(data);
+            copy.len() > place.bytes_max()
+        });
+        if full {
+            self.copy = None;
+        }
+    }
+
+    fn tell(&mut self, broke_off: Option<Reason>) {
+        if self.told {
+            return;
+        }
+        self.told = true;
+        let Account { live, endpoint, actor } = &self.account;
+        live.ended(endpoint, actor, self.bytes, broke_off);
+        if let Some((place, copy)) = self.copy.take().filter(|_| broke_off.is_none()) {
+            place.keep(copy.freeze());
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.ahead.is_none() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        let frame = match (this.ahead.take(), &mut this.rest) {
+            (Some(ahead), _) => Some(Ok(Frame::data(ahead))),
+            (None, None) => None,
+            (None, Some(rest)) => ready!(Pin::new(rest).poll_frame(cx)),
+        };
+        Poll::Ready(match frame {
+            None => {
+                this.tell(None);
+                None
+            }
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.pass(data);
+                }
+                // The server does not ask again when nothing can come.
+                if this.is_done() {
+                    this.tell(None);
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                this.tell(Some(error.reason()));
+                Some(Err(error.into()))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_done()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as u64);
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint.set_lower(rest.lower() + ahead);
+        hint
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // The caller went away: what passed until then is counted, and no half body is kept.
+        if !self.is_done() {
+            self.copy = None;
+        }
+        self.tell(None);
+    }
+}
