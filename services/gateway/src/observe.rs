@@ -1,0 +1,112 @@
+//! Tells what callers met: every second one observation per integration that was called.
+//!
+//! While the bus is away the cells go on counting, and are told together when it is back. One that it does not take is
+//! lost: the next second says how it is then.
+
+use std::time::Duration;
+
+use bus::Bus;
+use model::Timestamp;
+use model::health::{Check, Observed};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::live::{Live, Traffic};
+use crate::snapshot::Current;
+
+/// How often, in milliseconds.
+const EVERY_MS: u64 = 1_000;
+/// How long the bus may take for one batch before the next second is looked at, in milliseconds.
+const SEND_MS: u64 = 3_000;
+
+/// Tells until `stopping`.
+pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut tick = interval(Duration::from_millis(EVERY_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stopping.cancelled() => return Ok(()),
+        }
+        // While the bus is away cells go on counting: what they hold is told when it is back.
+        if bus.status() != bus::Status::Connected {
+            continue;
+        }
+        let Some(config) = config.get() else { continue };
+        let lives = config.integrations.values().map(|integration| &integration.live);
+        let seen = lives.filter_map(|live| Some(observed(live, live.take_traffic()?, Timestamp::now())));
+        let batch: Vec<_> = seen.filter_map(|seen| bus.envelope(seen).to_bytes().ok()).collect();
+        if batch.is_empty() {
+            continue;
+        }
+        let sending = tokio::time::timeout(Duration::from_millis(SEND_MS), bus.publish_batch(&batch));
+        tokio::select! {
+            outcome = sending => match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "Observations were not taken: {error}."),
+                Err(_) => tracing::debug!("Observations were not taken in time."),
+            },
+            () = stopping.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// What callers met, as an observation: the most frequent trouble, and the mean time to the head.
+fn observed(live: &Live, traffic: Traffic, at: Timestamp) -> Observed {
+    let frequent = traffic.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
+    let mean = traffic.latency_sum_ms.checked_div(u64::from(traffic.answers));
+    let failures = traffic.failures.min(traffic.requests);
+    let detail = frequent.map(|reason| {
+        format!("{failures} of {} calls failed: {}", traffic.requests, reason.as_str().replace('_', " "))
+    });
+    Observed {
+        integration: live.id.clone(),
+        provider: live.provider.clone(),
+        check: Check::Traffic,
+        at,
+        reason: frequent,
+        requests: traffic.requests,
+        failures,
+        status_code: traffic.status_code,
+        latency_ms: mean.map(|mean| u32::try_from(mean).unwrap_or(u32::MAX)),
+        phases: None,
+        every_secs: None,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::health::Reason;
+    use model::{IntegrationId, ProviderId};
+
+    use super::*;
+    use crate::live::Attempted;
+
+    #[test]
+    fn the_most_frequent_trouble_and_the_mean_latency_are_told() {
+        let id = IntegrationId::new("a").expect("a slug");
+        let live = Live::new(id, ProviderId::new("custom").expect("a slug"), std::time::Instant::now());
+        let call = |reason: Option<Reason>, status: Option<u16>, ms: u64| Attempted {
+            sent: true,
+            reason,
+            status,
+            took: Duration::from_millis(ms),
+            ..Attempted::default()
+        };
+        for call in [
+            call(None, Some(200), 10),
+            call(Some(Reason::BadRequest), Some(404), 20),
+            call(Some(Reason::Timeout), None, 900),
+            call(Some(Reason::UpstreamError), Some(503), 30),
+            call(Some(Reason::UpstreamError), Some(500), 40),
+        ] {
+            live.attempted("/", "user:ada", &call);
+        }
+        let traffic = live.take_traffic().expect("there were calls");
+        let seen = observed(&live, traffic, Timestamp::default());
+        assert_eq!((seen.requests, seen.failures, seen.reason), (5, 3, Some(Reason::UpstreamError)));
+        assert_eq!((seen.status_code, seen.latency_ms), (Some(500), Some(25)));
+        assert_eq!(live.take_traffic(), None);
+    }
+}
