@@ -100,7 +100,7 @@ where
         let mut work = FuturesUnordered::new();
         let mut failures = 0_u32;
         while !stopping.is_cancelled() {
-            let why = match drive(&mut work, stopping.run_until_cancelled(self.open())).await {
+            let why = match drive(&mut work, stopping.run_until_cancelled(Box::pin(self.open()))).await {
                 None => break,
                 Some(Ok(mut pull)) => {
                     self.pump(&mut pull, &mut work, &mut failures, &stopping, |message| {
@@ -158,7 +158,7 @@ where
                     }
                     Some(Pulled::Message(message)) => {
                         *failures = 0;
-                        work.push(begin(message));
+                        work.push(begin(*message));
                     }
                     Some(Pulled::Spent) => break,
                     Some(Pulled::Broken(why)) => return Ended::Broken(why),

@@ -74,7 +74,7 @@ impl Leadership {
     pub async fn acquire(&self, stopping: &CancellationToken) -> Option<Term> {
         let mut failures = 0_u32;
         loop {
-            let pause = match stopping.run_until_cancelled(self.try_once()).await? {
+            let pause = match stopping.run_until_cancelled(Box::pin(self.try_once())).await? {
                 Ok(Some(term)) => return Some(term),
                 Ok(None) => {
                     failures = 0;

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::BatchConfig;
-use async_nats::jetstream::{self};
 use async_nats::{StatusCode, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 
@@ -25,7 +25,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 /// What came of a pull.
 pub(crate) enum Pulled {
     /// A message.
-    Message(jetstream::Message),
+    Message(Box<jetstream::Message>),
     /// Everything asked for has come, or the time is over. Ask again.
     Spent,
     /// It cannot be trusted any more, and why. Open anew.
@@ -74,7 +74,7 @@ impl Pull {
             match message.status {
                 None | Some(StatusCode::OK) => {
                     self.left -= 1;
-                    return Pulled::Message(self.delivered(message));
+                    return Pulled::Message(Box::new(self.delivered(message)));
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 Some(StatusCode::TIMEOUT) => self.left = 0,

@@ -13,6 +13,8 @@ use super::{Town, changed, event, eventually, soon};
 use crate::table::{self, Durable};
 use crate::{Message, Outcome, cloudevents, dead, headers};
 
+/// Messages that a test may leave unread.
+const WAITING_MAX: usize = 1024;
 const AUDITS: &str = "sb.v1.audit.admin.recorded";
 
 /// A consumer that gives up soon and whose server is impatient.
@@ -31,15 +33,15 @@ fn run(
     durable: &'static Durable,
     workers: usize,
     handler: impl Fn(&Message) -> Outcome + Send + Sync + 'static,
-) -> (mpsc::UnboundedReceiver<Message>, CancellationToken, tokio::task::JoinHandle<()>) {
-    let (sender, seen) = mpsc::unbounded_channel();
+) -> (mpsc::Receiver<Message>, CancellationToken, tokio::task::JoinHandle<()>) {
+    let (sender, seen) = mpsc::channel(WAITING_MAX);
     let stopping = CancellationToken::new();
     let consumer = town.bus.consume(durable, move |message: Message| {
         let sender = sender.clone();
         let outcome = handler(&message);
         async move {
             // The test may be over.
-            let _ = sender.send(message);
+            let _ = sender.try_send(message);
             outcome
         }
     });
@@ -48,7 +50,7 @@ fn run(
     (seen, stopping, task)
 }
 
-async fn next(seen: &mut mpsc::UnboundedReceiver<Message>) -> Message {
+async fn next(seen: &mut mpsc::Receiver<Message>) -> Message {
     soon("message", seen.recv()).await.expect("the consumer runs")
 }
 
@@ -146,7 +148,7 @@ async fn a_handler_that_always_panics_makes_a_dead_letter() {
 async fn a_slow_handler_keeps_its_message() {
     let town = Town::start().await;
     let calls = Arc::new(AtomicU32::new(0));
-    let (sender, mut done) = mpsc::unbounded_channel();
+    let (sender, mut done) = mpsc::channel(WAITING_MAX);
     let counted = Arc::clone(&calls);
     let stopping = CancellationToken::new();
     let consumer = town.bus.consume(&IMPATIENT, move |_: Message| {
@@ -155,7 +157,7 @@ async fn a_slow_handler_keeps_its_message() {
             counted.fetch_add(1, Ordering::SeqCst);
             // Real time on purpose: three times the server's patience, and it is the server's clock that counts.
             tokio::time::sleep(Duration::from_secs(3)).await;
-            let _ = sender.send(());
+            let _ = sender.try_send(());
             Outcome::Done
         }
     });
@@ -171,14 +173,14 @@ async fn a_slow_handler_keeps_its_message() {
 #[tokio::test]
 async fn a_stopped_consumer_finishes_what_it_began_and_leaves_the_rest() {
     let town = Town::start().await;
-    let (began, mut beginning) = mpsc::unbounded_channel();
+    let (began, mut beginning) = mpsc::channel(WAITING_MAX);
     let gate = Arc::new(tokio::sync::Notify::new());
     let waiting = Arc::clone(&gate);
     let stopping = CancellationToken::new();
     let consumer = town.bus.consume(&table::AUDIT, move |message: Message| {
         let (began, waiting) = (began.clone(), Arc::clone(&waiting));
         async move {
-            let _ = began.send(message.envelope.id.to_string());
+            let _ = began.try_send(message.envelope.id.to_string());
             waiting.notified().await;
             Outcome::Done
         }
