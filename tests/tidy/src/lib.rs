@@ -6,3 +6,6 @@
 pub mod fault;
 pub mod rust;
 pub mod tree;
+
+pub mod walls;
+pub mod words;
