@@ -65,8 +65,10 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let alerts = desk.bus.consume(&table::WEBHOOKS, |message| take::take(&desk, message, &stopping));
     let due = desk.bus.consume(&table::DELIVERIES, |message| deliver::ring(&desk, message));
     tokio::try_join!(
-        async { alerts.until(stopping.clone()).await.context("take alerts") },
-        async { due.concurrency(16).until(stopping.clone()).await.context("hear of due deliveries") },
+        async { Box::pin(alerts.until(stopping.clone())).await.context("take alerts") },
+        async {
+            Box::pin(due.concurrency(16).until(stopping.clone())).await.context("hear of due deliveries")
+        },
         deliver::deliver(Arc::clone(&desk), stopping.clone()),
         answer::answer(Arc::clone(&desk), stopping.clone()),
     )?;

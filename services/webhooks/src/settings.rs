@@ -37,6 +37,17 @@ pub struct Settings {
     )]
     pub pauses_secs: Vec<u64>,
 
+    /// How long a delivery that is tried again holds up newer ones of its webhook at most before its next attempt, in
+    /// milliseconds. Deliveries keep their order, so without it an alert could wait for hours behind one that failed.
+    #[arg(
+        id = "webhooks_hurry_ms",
+        long = "webhooks-hurry-ms",
+        env = "SIGNALBOX_WEBHOOKS_HURRY_MS",
+        default_value_t = 30_000,
+        value_parser = clap::value_parser!(u64).range(100..=3_600_000)
+    )]
+    pub hurry_ms: u64,
+
     /// How long rendering one template may take, in milliseconds.
     #[arg(
         id = "webhooks_render_ms",
@@ -74,6 +85,7 @@ impl Default for Settings {
             lanes_max: 64,
             deadline_ms: 15_000,
             pauses_secs: vec![0, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 36_000],
+            hurry_ms: 30_000,
             render_ms: 1_000,
             renders_max: 8,
             poll_ms: 5_000,

@@ -21,6 +21,8 @@ use crate::select::{Plan, is_news, plan};
 
 /// How long a database that is away is left alone before it is asked again.
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
+/// Longer than anything waits: to see the oldest delivery of a lane whenever it is due.
+const ANY_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Deliveries of a webhook that are looked through for what it last heard of an alert.
 const HEARD_MAX: u32 = 100;
 
@@ -74,6 +76,9 @@ async fn store_alert(desk: &Desk, event: &Envelope<Vec<u8>>, told: &mut Told) ->
     }
     let taken = desk.store.take_alert(&event.id, write(told), &deliveries, now).await?;
     if taken {
+        for new in &deliveries {
+            hurry(desk, &new.delivery.webhook, now).await?;
+        }
         let alert = &told.alert;
         info!(
             event.id = %event.id, alert.id = %alert.alert, phase = told.phase.as_str(), severity = alert.severity.as_str(),
@@ -126,6 +131,18 @@ async fn heard_raised(desk: &Desk, webhook: &WebhookId, told: &Told) -> store::R
     }
     let heard = desk.store.delivery(&last.id).await?;
     Ok(heard.is_some_and(|(_, heard, _)| !is_news(&told.alert, &heard)))
+}
+
+/// Brings the next attempt of a webhook's oldest delivery nearer, because another one waits behind it now. A pause that
+/// its target asked for stays.
+async fn hurry(desk: &Desk, webhook: &WebhookId, now: Timestamp) -> store::Result<()> {
+    let soon = now.plus(Duration::from_millis(desk.settings.hurry_ms));
+    let Some(oldest) = desk.store.lane_next(webhook, now.plus(ANY_PAUSE)).await? else { return Ok(()) };
+    let delivery = oldest.delivery;
+    if delivery.attempts > 0 && delivery.due_at.is_some_and(|at| at > soon) {
+        desk.store.hold(&delivery.id, soon).await?;
+    }
+    Ok(())
 }
 
 fn new_delivery(

@@ -2,6 +2,8 @@
 //!
 //! The attempt, the delivery and the events that tell of them are one transaction.
 
+use std::time::Duration;
+
 use model::delivery::{Attempt, Delivery, DeliveryAttempted, DeliveryFailed};
 use model::webhook::Webhook;
 use model::{Envelope, Event, Timestamp};
@@ -43,12 +45,10 @@ pub(super) async fn record(
             disabled = disable(desk, &webhook.id, &detail).await?;
             Next::Failed { reason: detail }
         }
-        Meaning::Retry => {
-            match next_at(&desk.settings.pauses_secs, number, verdict.pause, now, rand::random()) {
-                Some(due_at) => Next::Retry { due_at },
-                None => Next::Failed { reason: format!("given up after {number} attempts: {detail}") },
-            }
-        }
+        Meaning::Retry => match next_due(desk, delivery, number, verdict.pause, now).await? {
+            Some(due_at) => Next::Retry { due_at },
+            None => Next::Failed { reason: format!("given up after {number} attempts: {detail}") },
+        },
     };
     let attempt = Attempt {
         attempt: number,
@@ -60,6 +60,25 @@ pub(super) async fn record(
     };
     log(delivery, &attempt, &next);
     end(desk, delivery, attempt, next, disabled, now).await
+}
+
+/// When the next attempt is due: sooner when others wait behind this delivery, never sooner than its target asked.
+async fn next_due(
+    desk: &Desk,
+    delivery: &Delivery,
+    number: u32,
+    asked: Option<Duration>,
+    now: Timestamp,
+) -> store::Result<Option<Timestamp>> {
+    let pauses = &desk.settings.pauses_secs;
+    let Some(due_at) = next_at(pauses, number, delivery.created_at, asked, now, rand::random()) else {
+        return Ok(None);
+    };
+    if desk.store.webhook_state(&delivery.webhook).await?.pending < 2 {
+        return Ok(Some(due_at));
+    }
+    let soon = Duration::from_millis(desk.settings.hurry_ms).max(asked.unwrap_or_default().min(ASKED_MAX));
+    Ok(Some(due_at.min(now.plus(soon))))
 }
 
 /// Gives a delivery up without asking its target.
@@ -77,7 +96,7 @@ pub(super) async fn give_up(
         Err(error) => return Err(error),
     }
     if let Some(webhook) = webhook {
-        telemetry::attempted(webhook, Meaning::Permanent.as_str(), std::time::Duration::ZERO);
+        telemetry::attempted(webhook, Meaning::Permanent.as_str(), Duration::ZERO);
     }
     let attempt = Attempt {
         attempt: number,
