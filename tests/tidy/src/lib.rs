@@ -7,5 +7,13 @@ pub mod fault;
 pub mod rust;
 pub mod tree;
 
+pub mod leaks;
 pub mod walls;
 pub mod words;
+
+pub mod boards;
+pub mod metrics;
+
+pub mod lints;
+pub mod lock;
+pub mod map;
