@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use bus::Bus;
 use egress::Egress;
-use model::Timestamp;
+use model::{DeliveryId, Timestamp};
 use store::Store;
 use tokio::sync::Notify;
 use vault::Vault;
@@ -52,6 +52,14 @@ impl Desk {
             book: Book::default(),
             bell: Notify::new(),
             discord_until: Mutex::new(None),
+        }
+    }
+
+    /// Moves a delivery's due date; one that does not wait any more is left as it is.
+    pub(crate) async fn hold(&self, delivery: &DeliveryId, at: Timestamp) -> store::Result<()> {
+        match self.store.hold(delivery, at).await {
+            Err(store::Error::Stale { .. }) => Ok(()),
+            held => held,
         }
     }
 

@@ -140,7 +140,7 @@ async fn hurry(desk: &Desk, webhook: &WebhookId, now: Timestamp) -> store::Resul
     let Some(oldest) = desk.store.lane_next(webhook, now.plus(ANY_PAUSE)).await? else { return Ok(()) };
     let delivery = oldest.delivery;
     if delivery.attempts > 0 && delivery.due_at.is_some_and(|at| at > soon) {
-        desk.store.hold(&delivery.id, soon).await?;
+        desk.hold(&delivery.id, soon).await?;
     }
     Ok(())
 }

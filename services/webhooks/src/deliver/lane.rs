@@ -127,7 +127,7 @@ async fn send(
 }
 
 async fn hold(desk: &Desk, delivery: &Delivery, at: Timestamp) -> store::Result<Step> {
-    desk.store.hold(&delivery.id, at).await?;
+    desk.hold(&delivery.id, at).await?;
     Ok(Step::Stop)
 }
 

@@ -45,10 +45,13 @@ pub(super) async fn record(
             disabled = disable(desk, &webhook.id, &detail).await?;
             Next::Failed { reason: detail }
         }
-        Meaning::Retry => match next_due(desk, delivery, number, verdict.pause, now).await? {
-            Some(due_at) => Next::Retry { due_at },
-            None => Next::Failed { reason: format!("given up after {number} attempts: {detail}") },
-        },
+        Meaning::Retry => {
+            let pauses = &desk.settings.pauses_secs;
+            match next_at(pauses, number, delivery.created_at, verdict.pause, now, rand::random()) {
+                Some(due_at) => Next::Retry { due_at },
+                None => Next::Failed { reason: format!("given up after {number} attempts: {detail}") },
+            }
+        }
     };
     let attempt = Attempt {
         attempt: number,
@@ -59,26 +62,26 @@ pub(super) async fn record(
         detail: verdict.detail.as_deref().map(|detail| text::cut(detail, DETAIL_CHARS_MAX)),
     };
     log(delivery, &attempt, &next);
-    end(desk, delivery, attempt, next, disabled, now).await
+    let due_at = match &next {
+        Next::Retry { due_at } => Some(*due_at),
+        _ => None,
+    };
+    end(desk, delivery, attempt, next, disabled, now).await?;
+    if let Some(due_at) = due_at {
+        let asked = verdict.pause.unwrap_or_default().min(ASKED_MAX);
+        let soon = now.plus(Duration::from_millis(desk.settings.hurry_ms).max(asked));
+        hurry(desk, delivery, due_at, soon).await?;
+    }
+    Ok(())
 }
 
-/// When the next attempt is due: sooner when others wait behind this delivery, never sooner than its target asked.
-async fn next_due(
-    desk: &Desk,
-    delivery: &Delivery,
-    number: u32,
-    asked: Option<Duration>,
-    now: Timestamp,
-) -> store::Result<Option<Timestamp>> {
-    let pauses = &desk.settings.pauses_secs;
-    let Some(due_at) = next_at(pauses, number, delivery.created_at, asked, now, rand::random()) else {
-        return Ok(None);
-    };
-    if desk.store.webhook_state(&delivery.webhook).await?.pending < 2 {
-        return Ok(Some(due_at));
+/// Brings the next attempt nearer when others wait behind this delivery, never nearer than its target asked. Looked at
+/// after the attempt was written, so that of this and an alert that comes at the same moment one sees the other.
+async fn hurry(desk: &Desk, delivery: &Delivery, due_at: Timestamp, soon: Timestamp) -> store::Result<()> {
+    if due_at > soon && desk.store.webhook_state(&delivery.webhook).await?.pending > 1 {
+        desk.hold(&delivery.id, soon).await?;
     }
-    let soon = Duration::from_millis(desk.settings.hurry_ms).max(asked.unwrap_or_default().min(ASKED_MAX));
-    Ok(Some(due_at.min(now.plus(soon))))
+    Ok(())
 }
 
 /// Gives a delivery up without asking its target.
