@@ -137,7 +137,8 @@ fn forgotten(state: &State, reason: Option<Reason>, since: Timestamp, now: Times
 fn settle(before: &State, mut next: State, at: Timestamp, rules: &Rules) -> (State, Vec<Action>) {
     if let Some((health, reason)) = verdict(&next, at, rules) {
         if health != next.health {
-            next.since = began(&next.votes, health, at).max(before.since);
+            let began = began(&next.votes, health, at);
+            next.since = if before.health == Health::Unknown { began } else { began.max(before.since) };
             next.entered_at = at;
             next.health = health;
         }

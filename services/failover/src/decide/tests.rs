@@ -79,6 +79,13 @@ fn the_first_answer_makes_it_known_and_the_first_failure_does_not() {
 }
 
 #[test]
+fn what_becomes_known_is_so_since_it_was_first_seen() {
+    let unknown = State { since: second(100), entered_at: second(100), ..start() };
+    let (state, _) = decide(&unknown, &word(50, "ok"), &AT_ONCE);
+    assert_eq!((state.health, state.since), (Health::Up, second(50)));
+}
+
+#[test]
 fn slow_and_throttled_degrade_like_failures() {
     check("slow slow slow ok ok ok", "up up degraded degraded degraded up");
     check("429 ok 429 ok 429", "up up up up degraded");
