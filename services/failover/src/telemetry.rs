@@ -66,3 +66,28 @@ pub fn active(route: &Route, active: Option<&IntegrationId>) {
         gauge!(ROUTE_ACTIVE, "route" => route.id.to_string(), "integration" => member.to_string()).set(value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::*;
+
+    #[test]
+    fn all_states_are_there_and_one_is_one() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let id = IntegrationId::new("a").expect("a slug");
+        metrics::with_local_recorder(&recorder, || health(&id, Some(Health::Degraded)));
+        let mut states = Vec::new();
+        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+            if let (STATE, DebugValue::Gauge(value)) = (key.key().name(), value) {
+                let state = key.key().labels().find(|label| label.key() == "state").expect("labelled");
+                states.push((state.value().to_owned(), value.into_inner() > 0.5));
+            }
+        }
+        assert_eq!(states.len(), Health::ALL.len());
+        let on: Vec<_> = states.iter().filter(|(_, on)| *on).map(|(state, _)| state.as_str()).collect();
+        assert_eq!(on, ["degraded"]);
+    }
+}
