@@ -6,6 +6,7 @@ use crate::decide::Rules;
 
 /// The settings of failover.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[group(skip)]
 pub struct Settings {
     /// Least time in a health before it may change to a better one, in seconds. 0: none.
     #[arg(
@@ -31,7 +32,7 @@ pub struct Settings {
         id = "failover_lease_secs",
         long = "failover-lease-secs",
         env = "SIGNALBOX_FAILOVER_LEASE_SECS",
-        default_value_t = 10,
+        default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(1..=300)
     )]
     pub lease_secs: u32,
@@ -49,7 +50,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dwell_secs: 5, return_after_secs: 5, lease_secs: 10, tick_ms: 1_000 }
+        Self { dwell_secs: 5, return_after_secs: 5, lease_secs: 5, tick_ms: 1_000 }
     }
 }
 
