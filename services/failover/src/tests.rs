@@ -1,5 +1,7 @@
 //! What the tests of failover share: observations in words, and boards.
 
+mod house;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
