@@ -1,0 +1,207 @@
+//! Admits a call: whose it is, where it goes, and that it may.
+//!
+//! Pure: the time is an argument. Whoever has no valid token learns nothing of what is configured.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Version};
+use model::Timestamp;
+use model::token::{Permission, Token};
+use sha2::{Digest, Sha256};
+
+use super::join;
+use crate::problem::Problem;
+use crate::snapshot::{Caller, Config, Integration, Route};
+
+/// Bytes of a request's head, its names and values together, and its fields.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+const HEADERS_MAX: usize = 100;
+/// The shortest and the longest token, in bytes.
+const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 32..=512;
+/// Our own header for tokens.
+const TOKEN_HEADER: &str = "x-signalbox-token";
+
+/// A call that may be made.
+pub(crate) struct Call {
+    /// Who calls.
+    pub(crate) caller: Arc<Caller>,
+    /// Where to.
+    pub(crate) to: To,
+    /// The path below the integration's or route's id, checked.
+    pub(crate) path: String,
+    /// The query, as it came.
+    pub(crate) query: Option<String>,
+    /// The method.
+    pub(crate) method: Method,
+    /// The headers, as they came.
+    pub(crate) headers: HeaderMap,
+}
+
+/// Where a call goes.
+#[derive(Clone)]
+pub(crate) enum To {
+    /// To one integration.
+    Integration(Arc<Integration>),
+    /// Through a route, to those members that the token may call.
+    Route(Arc<Route>, Vec<Arc<Integration>>),
+}
+
+impl Call {
+    /// Who calls, as it is counted.
+    pub(crate) fn actor(&self) -> &str {
+        self.caller.token.actor.as_str()
+    }
+
+    /// The route, if it goes through one.
+    pub(crate) fn route(&self) -> Option<&Arc<Route>> {
+        match &self.to {
+            To::Route(route, _) => Some(route),
+            To::Integration(_) => None,
+        }
+    }
+}
+
+/// Admits a call, or says why not.
+pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) -> Result<Call, Problem> {
+    check_head(&head)?;
+    let (kind, id, path) = split(head.uri.path()).ok_or_else(nothing_there)?;
+    let caller = authenticate(config, &head.headers, peer, now)?;
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
+        let detail = "CONNECT and TRACE are not passed on";
+        return Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            detail,
+        ));
+    }
+    join::check(path).map_err(|why| Problem::bad_request("bad_path", why.to_string()))?;
+    let to = match kind {
+        Kind::Integration => integration(config, &caller, id)?,
+        Kind::Route => route(config, &caller, id)?,
+    };
+    let (path, query) = (path.to_owned(), head.uri.query().map(str::to_owned));
+    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers })
+}
+
+/// What hyper lets pass and we do not: a head that is too large, framing that two readers could read in two ways (T13).
+fn check_head(head: &Parts) -> Result<(), Problem> {
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > HEAD_BYTES_MAX || head.headers.len() > HEADERS_MAX {
+        let detail = format!("headers are at most {HEADERS_MAX}, and {HEAD_BYTES_MAX} bytes together");
+        return Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            "Headers are too large",
+            detail,
+        )
+        .closing());
+    }
+    let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked") && encodings.next().is_none();
+        if !chunked || head.version != Version::HTTP_11 {
+            let detail = "the only transfer encoding is `chunked`, once, with HTTP/1.1";
+            return Err(Problem::bad_request("bad_framing", detail).closing());
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Integration,
+    Route,
+}
+
+/// `/p/<id>/<path>` and `/r/<id>/<path>`.
+fn split(path: &str) -> Option<(Kind, &str, &str)> {
+    let (kind, rest) = match path.get(..3)? {
+        "/p/" => (Kind::Integration, &path[3..]),
+        "/r/" => (Kind::Route, &path[3..]),
+        _ => return None,
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (id, path) = rest.split_at(end);
+    (!id.is_empty()).then_some((kind, id, path))
+}
+
+fn nothing_there() -> Problem {
+    let detail = "call /p/{integration}/{path} or /r/{route}/{path}";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+}
+
+/// Finds the caller's token by its hash: the table tells nothing of a token by how long a look-up takes.
+fn authenticate(
+    config: &Config,
+    headers: &HeaderMap,
+    peer: IpAddr,
+    now: Timestamp,
+) -> Result<Arc<Caller>, Problem> {
+    let text = token_of(headers).ok_or_else(|| {
+        Problem::unauthorized("send a token in `Authorization: Bearer sbt_…` or `x-signalbox-token`")
+    })?;
+    let hash: [u8; 32] = Sha256::digest(text).into();
+    let found = config.tokens.get(&hash).filter(|_| TOKEN_BYTES.contains(&text.len()));
+    let caller = found.ok_or_else(|| Problem::unauthorized("this token is not known, or was revoked"))?;
+    let Token { expires_at, revoked_at, role, .. } = &caller.token;
+    if revoked_at.is_some() {
+        return Err(Problem::unauthorized("this token is not known, or was revoked"));
+    }
+    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(Problem::unauthorized("this token has expired"));
+    }
+    if !role.allows(Permission::Call) {
+        return Err(Problem::forbidden(Permission::Call));
+    }
+    let peer = peer.to_canonical();
+    if !caller.networks.is_empty() && !caller.networks.iter().any(|network| network.contains(&peer)) {
+        return Err(Problem::out_of_bounds("this token is bound to other networks than yours"));
+    }
+    Ok(caller.clone())
+}
+
+fn token_of(headers: &HeaderMap) -> Option<&[u8]> {
+    if let Some(own) = headers.get(TOKEN_HEADER) {
+        return Some(own.as_bytes().trim_ascii());
+    }
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// One integration. A token that is bound to routes alone calls no integration past them.
+fn integration(config: &Config, caller: &Caller, id: &str) -> Result<To, Problem> {
+    let bounds = &caller.token.bounds;
+    let bound = !bounds.integrations.is_empty() || !bounds.routes.is_empty();
+    if bound && !bounds.integrations.contains(id) {
+        return Err(Problem::out_of_bounds("this token is bound to other integrations or routes"));
+    }
+    let known = || config.integrations.keys().map(model::IntegrationId::as_str);
+    let found = config.integrations.get(id).ok_or_else(|| Problem::not_found("integration", id, known()))?;
+    Ok(To::Integration(found.clone()))
+}
+
+/// A route, with those of its members that the token may call.
+fn route(config: &Config, caller: &Caller, id: &str) -> Result<To, Problem> {
+    let bounds = &caller.token.bounds;
+    if !bounds.routes.is_empty() && !bounds.routes.contains(id) {
+        return Err(Problem::out_of_bounds("this token is bound to other routes"));
+    }
+    let known = || config.routes.keys().map(model::RouteId::as_str);
+    let found = config.routes.get(id).ok_or_else(|| Problem::not_found("route", id, known()))?;
+    let by_route = bounds.routes.contains(id);
+    let allowed = |member: &&Arc<Integration>| {
+        by_route || bounds.integrations.is_empty() || bounds.integrations.contains(&member.id)
+    };
+    let members: Vec<_> = found.members.iter().filter(allowed).cloned().collect();
+    if members.is_empty() && !found.members.is_empty() {
+        return Err(Problem::out_of_bounds("this token is bound to integrations that are not of this route"));
+    }
+    Ok(To::Route(found.clone(), members))
+}
+
+#[cfg(test)]
+mod tests;
