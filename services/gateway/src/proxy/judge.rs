@@ -13,9 +13,12 @@ use http::{HeaderMap, Method};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use model::health::Reason;
+use tokio::time::timeout;
 
 /// The most of an answer's body that is held, in bytes.
 pub(crate) const HELD_BYTES_MAX: usize = 64 * 1024;
+/// How long a body is held for, in milliseconds.
+const HOLD_MS: u64 = 5_000;
 
 /// An answer with what it means.
 pub(crate) struct Judged {
@@ -41,15 +44,9 @@ pub(crate) async fn judge(
     let status = head.status.as_u16();
     let (mut held, mut whole) = (BytesMut::new(), false);
     if must_hold(provider, method, status, &head.headers, body.size_hint().upper()) {
-        whole = true;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            held.extend_from_slice(&data);
-            if held.len() > HELD_BYTES_MAX {
-                whole = false;
-                break;
-            }
-        }
+        let holding = hold(&mut body, &mut held);
+        // A body that dribbles is judged by its head, and passed on as it comes.
+        whole = timeout(Duration::from_millis(HOLD_MS), holding).await.unwrap_or(Ok(false))?;
     }
     let held = held.freeze();
     // Redirects are not followed and are no trouble of the provider.
@@ -63,6 +60,18 @@ pub(crate) async fn judge(
     let verdict = catalogue::judge(provider, &Answer { status, headers: &pairs, body: seen });
     let rest = (!whole).then_some(body);
     Ok(Judged { head, held, rest, reason: verdict.reason, retry_after: verdict.retry_after })
+}
+
+/// Reads a body up to the bound, and says whether that was all of it. Stopped half-way, what was read is in `held`.
+async fn hold(body: &mut egress::Body, held: &mut BytesMut) -> Result<bool, egress::Error> {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        held.extend_from_slice(&data);
+        if held.len() > HELD_BYTES_MAX {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a body must be held. `upper` is its size, where it is known.

@@ -1,0 +1,256 @@
+//! One attempt at one integration: key, dress, send, judge.
+//!
+//! Says what came of it; whether to try again is `forward`'s to decide. Every attempt is recorded here, once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use egress::{Blame, Limits};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
+use model::Timestamp;
+use model::auth::Auth;
+use model::health::Reason;
+use model::secret::Fields;
+use serde_json::{Value, json};
+
+use super::admit::Call;
+use super::dress::{self, Undressed, dress};
+use super::echo::Needles;
+use super::join;
+use super::judge::{Judged, judge};
+use super::record::{Account, Mark};
+use crate::Inner as Gateway;
+use crate::body::{Inbound, Refused};
+use crate::problem::Problem;
+use crate::snapshot::{Integration, KeyUse};
+
+/// How long the key store may take to say a key, in milliseconds.
+const KEY_WAIT_MS: u64 = 5_000;
+
+/// A provider's answer, ready to be passed on.
+pub(crate) struct Answer {
+    /// Who answered.
+    pub(crate) integration: Arc<Integration>,
+    /// Its head: end-to-end headers without our key.
+    pub(crate) head: Parts,
+    /// Whether the headers, as they came, let it be kept.
+    pub(crate) may_keep: bool,
+    /// What is held of its body.
+    pub(crate) held: Bytes,
+    /// The rest.
+    pub(crate) rest: Option<egress::Body>,
+    /// Whose call it was.
+    pub(crate) account: Account,
+}
+
+/// What went wrong at one integration.
+pub(crate) struct Failure {
+    /// What, as callers see it.
+    pub(crate) reason: Reason,
+    /// Status of the answer, if there was one.
+    pub(crate) status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Whether the provider may have done something.
+    pub(crate) may_have_acted: bool,
+    /// How long the provider asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The provider's own answer.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What came of an attempt.
+pub(crate) enum Tried {
+    /// An answer for the caller: a good one, or one that is the caller's own fault.
+    Answered(Answer),
+    /// Trouble that another try or another integration may not have.
+    Failed(Failure),
+    /// No other integration would do better.
+    Refused(Problem),
+}
+
+impl Failure {
+    /// As a member of a problem: no text of the provider, no address.
+    pub(crate) fn to_json(&self, integration: &Integration) -> Value {
+        json!({
+            "integration": integration.id.as_str(),
+            "reason": self.reason.as_str(),
+            "status": self.status,
+            "duration_ms": self.duration_ms,
+        })
+    }
+
+    fn unsent(reason: Reason, duration_ms: u64) -> Self {
+        Self { reason, status: None, duration_ms, may_have_acted: false, retry_after: None, answer: None }
+    }
+}
+
+/// Tries one integration, within `left_ms`.
+pub(crate) async fn attempt(
+    gateway: &Gateway,
+    call: &Call,
+    integration: &Arc<Integration>,
+    body: &mut Inbound,
+    left_ms: u64,
+) -> Tried {
+    let below = join::below(&integration.base, &call.path);
+    let account = account(call, integration, below);
+    let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
+    let is_public = integration.provider.is_public(below);
+    let fields = match key(gateway, integration, is_public, left_ms).await {
+        Ok(fields) => fields,
+        Err(reason) => return Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))),
+    };
+    let target = match join::join(&integration.base, below, call.query.as_deref(), &integration.params) {
+        Ok(target) => target,
+        Err(why) => {
+            mark.void();
+            return Tried::Refused(Problem::bad_request("bad_path", why.to_string()));
+        }
+    };
+    let fields = fields.as_deref();
+    let head = match dress(integration, &call.method, &call.headers, target, is_public, fields) {
+        Ok(head) => head,
+        Err(Undressed::MustBeSigned) => {
+            mark.void();
+            return Tried::Refused(unsigned(integration));
+        }
+        Err(Undressed::Key(error)) => {
+            tracing::warn!(integration.id = %integration.id, %error, "The key of integration {} cannot be used: {error}.", integration.id);
+            let reason = Reason::KeyUnavailable;
+            return Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None)));
+        }
+    };
+    let Some((bytes, fate)) = body.next() else {
+        mark.void();
+        let detail = "the body was sent once and is not held, so that it cannot be sent again";
+        return Tried::Refused(Problem::bad_request("body_gone", detail));
+    };
+    mark.sends();
+    let limits = Limits {
+        head_ms: integration.timeout_ms.min(left_ms),
+        idle_ms: gateway.settings.idle_timeout_ms,
+        body_bytes_max: None,
+    };
+    let judged = match gateway.egress.send(http::Request::from_parts(head, bytes), limits).await {
+        Ok(answer) => judge(integration.provider, &call.method, answer).await,
+        Err(error) => Err(error),
+    };
+    match judged {
+        Ok(judged) => answered(integration, judged, account, &mut mark, fields),
+        Err(error) if error.blame() == Blame::Caller => {
+            mark.void();
+            Tried::Refused(match fate.refused() {
+                Some(Refused::TooLarge) => Problem::too_large(gateway.settings.body_bytes_max),
+                _ => Problem::bad_request("body_broken", "the request's body broke off").closing(),
+            })
+        }
+        Err(error) => {
+            tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
+            let (reason, sent) = (error.reason(), error.sent());
+            let duration_ms = mark.end(sent, Some(reason), None);
+            Tried::Failed(Failure { may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
+        }
+    }
+}
+
+fn account(call: &Call, integration: &Integration, below: &str) -> Account {
+    let path = call.query.as_ref().map(|query| format!("{below}?{query}"));
+    let endpoint = integration.provider.endpoint_of(call.method.as_str(), path.as_deref().unwrap_or(below));
+    Account { live: integration.live.clone(), endpoint: endpoint.into(), actor: call.actor().into() }
+}
+
+/// The key's fields; nothing when the call goes without. An error: why there is none to use.
+async fn key(
+    gateway: &Gateway,
+    integration: &Integration,
+    is_public: bool,
+    left_ms: u64,
+) -> Result<Option<Arc<Fields>>, Reason> {
+    if is_public && matches!(integration.auth, Auth::Signed { .. }) {
+        return Ok(None);
+    }
+    let (path, version) = match &integration.key {
+        KeyUse::None => return Ok(None),
+        KeyUse::Revoked => return Err(Reason::KeyRevoked),
+        KeyUse::Missing => return Err(Reason::KeyUnavailable),
+        KeyUse::Version { expires_at, .. } if expires_at.is_some_and(|at| at <= Timestamp::now()) => {
+            return Err(Reason::KeyExpired);
+        }
+        KeyUse::Version { path, version, .. } => (path, *version),
+    };
+    let wait = Duration::from_millis(left_ms.min(KEY_WAIT_MS));
+    match tokio::time::timeout(wait, gateway.keys.fields(path, version)).await {
+        Ok(Ok(fields)) => Ok(Some(fields)),
+        Ok(Err(error)) => {
+            tracing::warn!(integration.id = %integration.id, %error, "No key for integration {}: {error}.", integration.id);
+            Err(Reason::KeyUnavailable)
+        }
+        Err(_) => Err(Reason::KeyUnavailable),
+    }
+}
+
+fn unsigned(integration: &Integration) -> Problem {
+    let detail = format!(
+        "requests to {} must be signed; only its public paths can be called",
+        integration.provider.name
+    );
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "signing_unavailable", "Signing is not available", detail)
+        .with("integration", integration.id.as_str())
+}
+
+/// An answer came: what it means, without the key in it.
+fn answered(
+    integration: &Arc<Integration>,
+    judged: Judged,
+    account: Account,
+    mark: &mut Mark,
+    fields: Option<&Fields>,
+) -> Tried {
+    let Judged { mut head, held, rest, reason, retry_after } = judged;
+    let status = head.status.as_u16();
+    let may_keep = status == 200 && reason.is_none() && crate::cache::may_keep(&head.headers);
+    let length = head.headers.get(CONTENT_LENGTH).cloned();
+    dress::undress_answer(&mut head.headers);
+    // An answer without a body (to HEAD, or 304) says how long it would be; nothing else tells the caller.
+    let is_bodiless = held.is_empty() && rest.as_ref().is_none_or(http_body::Body::is_end_stream);
+    if let Some(length) = length.filter(|_| is_bodiless) {
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
+    let needles = Needles::of(integration.provider, &integration.auth, fields);
+    let dropped = needles.drop_from(&mut head.headers);
+    let (held, masked) = needles.mask(held);
+    if dropped + masked > 0 {
+        integration.live.echoed(dropped + masked);
+        tracing::warn!(integration.id = %integration.id, status, places = dropped + masked, "Hid the key of integration {} in its own answer.", integration.id);
+    }
+    let duration_ms = mark.end(true, reason, Some(status));
+    let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account };
+    match reason {
+        None | Some(Reason::BadRequest) => Tried::Answered(answer),
+        Some(reason) => Tried::Failed(Failure {
+            reason,
+            status: Some(status),
+            duration_ms,
+            may_have_acted: !is_refusal(reason, status),
+            retry_after,
+            answer: Some(answer),
+        }),
+    }
+}
+
+/// Whether the provider says that it did nothing: then even an unsafe request may go elsewhere.
+fn is_refusal(reason: Reason, status: u16) -> bool {
+    let refused = matches!(
+        reason,
+        Reason::ThrottledBurst
+            | Reason::QuotaExhausted
+            | Reason::Banned
+            | Reason::BadCredentials
+            | Reason::Forbidden
+    );
+    refused && status < 500
+}
