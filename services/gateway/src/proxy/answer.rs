@@ -1,0 +1,117 @@
+//! Answers the caller: the provider's answer with our headers, or what went wrong.
+//!
+//! The provider's status and body are never changed. A failure lists its attempts: who, why, how long; nothing else of
+//! the provider.
+
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use model::health::Reason;
+
+use super::admit::Call;
+use super::attempt::Answer;
+use super::forward::Exhausted;
+use super::recall::Plan;
+use super::record::Watched;
+use crate::Inner as Gateway;
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::snapshot::Integration;
+
+const INTEGRATION: HeaderName = HeaderName::from_static("x-signalbox-integration");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-signalbox-attempts");
+const CACHE: HeaderName = HeaderName::from_static("x-signalbox-cache");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The provider's own name of a request, which people need to ask the provider about it.
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-signalbox-upstream-request-id");
+/// The longest `Retry-After` that we pass on in our own problems, in seconds.
+const RETRY_AFTER_SECS_MAX: u64 = 3_600;
+
+/// The provider's answer for the caller; a copy is kept where the plan and the answer let it.
+pub(crate) fn pass(
+    gateway: &Gateway,
+    answer: Answer,
+    attempts: usize,
+    plan: Option<Plan>,
+    word: &'static str,
+) -> Response<Body> {
+    let Answer { integration, mut head, may_keep, held, rest, account } = answer;
+    if let Some(own) = head.headers.remove(&REQUEST_ID) {
+        head.headers.insert(UPSTREAM_REQUEST_ID, own);
+    }
+    let place = plan.filter(|plan| may_keep && plan.keeps).map(|plan| {
+        let endpoint = account.endpoint.clone();
+        gateway.cache.place(plan.key, &head.headers, integration.id.clone(), integration.print, endpoint)
+    });
+    integration.live.answered(head.status.as_u16());
+    let body = Body::passing(Watched::new(held, rest, account, place));
+    head.extensions = http::Extensions::new();
+    head.version = http::Version::HTTP_11;
+    let mut response = Response::from_parts(head, body);
+    decorate(&mut response, Some(&integration), attempts, word);
+    response
+}
+
+/// Says who answered, after how many attempts, and what the cache did.
+pub(crate) fn decorate(
+    response: &mut Response<Body>,
+    integration: Option<&Integration>,
+    attempts: usize,
+    word: &'static str,
+) {
+    let headers = response.headers_mut();
+    if let Some(integration) = integration {
+        headers.insert(INTEGRATION, integration.id_header.clone());
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers.insert(CACHE, HeaderValue::from_static(word));
+}
+
+/// Whether the last answer of a provider is more use to the caller than ours: through a route only when it is the caller's
+/// own fault, else always, because `/p` mirrors the provider.
+pub(crate) fn is_for_the_caller(call: &Call, exhausted: &Exhausted) -> bool {
+    call.route().is_none() || exhausted.reason == Some(Reason::Forbidden)
+}
+
+/// Nobody answered.
+pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
+    let Exhausted { attempts, reason, timed_out, retry_after, note, .. } = exhausted;
+    let reason = reason.map_or("unusable", Reason::as_str);
+    let problem = match call.route() {
+        Some(route) => {
+            let status =
+                if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };
+            let detail = format!("no integration of route `{}` has an answer", route.id);
+            Problem::new(status, "all_failed", "No integration answered", detail)
+                .with("route", route.id.as_str())
+        }
+        None => {
+            let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+            Problem::new(
+                status,
+                code(reason),
+                "Integration did not answer",
+                format!("the call failed: {reason}"),
+            )
+        }
+    };
+    let secs = retry_after.map(|wait| wait.as_secs().clamp(1, RETRY_AFTER_SECS_MAX));
+    let problem = problem.with("attempts", attempts).retry_after(secs);
+    match note {
+        Some(note) => problem.with("note", note),
+        None => problem,
+    }
+}
+
+/// A reason as a code: those that a direct call can end with, without an answer of the provider.
+fn code(reason: &str) -> &'static str {
+    const CODES: [Reason; 7] = [
+        Reason::Unreachable,
+        Reason::Timeout,
+        Reason::UpstreamError,
+        Reason::TargetRefused,
+        Reason::KeyExpired,
+        Reason::KeyRevoked,
+        Reason::KeyUnavailable,
+    ];
+    CODES.iter().map(|known| known.as_str()).find(|known| *known == reason).unwrap_or("upstream_error")
+}
