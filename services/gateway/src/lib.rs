@@ -1,1 +1,159 @@
-//! Under construction.
+//! The gateway: carries requests to providers. It adds the key, keeps to deadlines, fails over, caches, and counts.
+//!
+//! All that a call needs is in memory: a snapshot of the configuration, who answers for each route, and keys at hand. The
+//! bus and the key store can be away and traffic goes on. It has no database, decides nothing about health or routes, and
+//! never changes a body. `proxy` reads as the list of a call's phases.
+
+pub mod settings;
+pub mod telemetry;
+
+mod body;
+mod problem;
+
+mod budget;
+mod cache;
+mod live;
+
+mod board;
+mod snapshot;
+
+mod proxy;
+mod serve;
+
+mod observe;
+mod usage;
+
+use std::sync::Arc;
+
+use bus::Bus;
+use egress::Egress;
+use model::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use vault::{Cached, CachedSettings, Vault};
+
+pub use settings::Settings;
+
+/// What the gateway speaks to the world through.
+#[derive(Clone)]
+pub struct Doors {
+    /// The bus.
+    pub bus: Bus,
+    /// The key store.
+    pub vault: Vault,
+    /// The way out.
+    pub egress: Egress,
+}
+
+/// A gateway. Clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+/// What a call needs.
+struct Inner {
+    settings: Settings,
+    egress: Egress,
+    keys: Cached,
+    bus: Bus,
+    config: snapshot::Current,
+    board: board::Board,
+    cache: cache::Cache,
+    /// Differs from start to start, so that what two of them count is never taken for the same.
+    instance: String,
+}
+
+/// Serves until `stopping`, then until the calls under way are answered and counted.
+pub async fn run(
+    settings: Settings,
+    doors: Doors,
+    listener: TcpListener,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    Gateway::new(settings, doors).serve(listener, stopping).await
+}
+
+impl Gateway {
+    /// A gateway that serves nothing yet.
+    pub fn new(settings: Settings, doors: Doors) -> Self {
+        telemetry::describe();
+        let keys = CachedSettings { max_stale_secs: settings.key_stale_secs, ..CachedSettings::default() };
+        let started = Timestamp::now().as_millis();
+        Self(Arc::new(Inner {
+            cache: cache::Cache::new(settings.cache_bytes_max),
+            settings,
+            egress: doors.egress,
+            keys: Cached::new(doors.vault, keys),
+            bus: doors.bus,
+            config: snapshot::Current::default(),
+            board: board::Board::default(),
+            instance: format!("{started:x}-{:08x}", rand::random::<u32>()),
+        }))
+    }
+
+    /// Whether a configuration was seen: from then on calls are answered, whatever else is away.
+    pub fn ready(&self) -> bool {
+        self.0.ready()
+    }
+
+    /// The revision of the configuration that is served.
+    pub fn revision(&self) -> Option<u64> {
+        self.0.config.get().map(|config| config.revision)
+    }
+
+    /// Follows the buckets, answers calls and tells what was counted, until `stopping`; then answers the calls under
+    /// way and tells the rest. That has no time limit of its own: the process has one.
+    pub async fn serve(&self, listener: TcpListener, stopping: CancellationToken) -> anyhow::Result<()> {
+        let Inner { bus, config, board, keys, instance, .. } = &*self.0;
+        let served = CancellationToken::new();
+        // If one of the tasks fails the others must end too.
+        let ending = stopping.child_token();
+        let serving = async {
+            serve::serve(self.0.clone(), listener, ending.clone()).await;
+            served.cancel();
+            Ok(())
+        };
+        let task = |name: &'static str, outcome: anyhow::Result<()>| {
+            outcome.map_err(|error| {
+                ending.cancel();
+                error.context(name)
+            })
+        };
+        let (following, routes, health, usage, traffic, serving) = tokio::join!(
+            async {
+                task(
+                    "follow the snapshot",
+                    config.clone().follow(bus.clone(), keys.clone(), ending.clone()).await,
+                )
+            },
+            async {
+                task("follow the routes", board.clone().follow_routes(bus.clone(), ending.clone()).await)
+            },
+            async {
+                task("follow the health", board.clone().follow_health(bus.clone(), ending.clone()).await)
+            },
+            async {
+                task("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).await)
+            },
+            async {
+                task("tell observations", observe::tell(bus.clone(), config.clone(), ending.clone()).await)
+            },
+            serving,
+        );
+        [following, routes, health, usage, traffic, serving].into_iter().collect()
+    }
+}
+
+impl Inner {
+    fn ready(&self) -> bool {
+        self.config.get().is_some()
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("instance", &self.0.instance).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken)
         }
         let Some(config) = config.get() else { continue };
         let lives = config.integrations.values().map(|integration| &integration.live);
-        let seen = lives.filter_map(|live| Some(observed(live, live.take_traffic()?, Timestamp::now())));
+        let seen = lives.filter_map(|live| Some(observed(live, &live.take_traffic()?, Timestamp::now())));
         let batch: Vec<_> = seen.filter_map(|seen| bus.envelope(seen).to_bytes().ok()).collect();
         if batch.is_empty() {
             continue;
@@ -52,7 +52,7 @@ pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken)
 }
 
 /// What callers met, as an observation: the most frequent trouble, and the mean time to the head.
-fn observed(live: &Live, traffic: Traffic, at: Timestamp) -> Observed {
+fn observed(live: &Live, traffic: &Traffic, at: Timestamp) -> Observed {
     let frequent = traffic.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| *reason);
     let mean = traffic.latency_sum_ms.checked_div(u64::from(traffic.answers));
     let failures = traffic.failures.min(traffic.requests);
@@ -104,7 +104,7 @@ mod tests {
             live.attempted("/", "user:ada", &call);
         }
         let traffic = live.take_traffic().expect("there were calls");
-        let seen = observed(&live, traffic, Timestamp::default());
+        let seen = observed(&live, &traffic, Timestamp::default());
         assert_eq!((seen.requests, seen.failures, seen.reason), (5, 3, Some(Reason::UpstreamError)));
         assert_eq!((seen.status_code, seen.latency_ms), (Some(500), Some(25)));
         assert_eq!(live.take_traffic(), None);

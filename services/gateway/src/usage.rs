@@ -45,12 +45,11 @@ pub(crate) struct Collector {
 #[derive(Default)]
 pub(crate) struct Waiting(Mutex<VecDeque<UsageCounted>>);
 
-/// Tells usage until `stopping`, and then the rest.
+/// Tells usage until the last call is `served`, and then the rest.
 pub(crate) async fn tell(
     bus: Bus,
     config: Current,
     instance: &str,
-    stopping: CancellationToken,
     served: CancellationToken,
 ) -> anyhow::Result<()> {
     let waiting = Arc::new(Waiting::default());
@@ -59,14 +58,13 @@ pub(crate) async fn tell(
     let mut collector = Collector::new(instance, config, Timestamp::now());
     let mut tick = interval(Duration::from_millis(FLUSH_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !stopping.is_cancelled() {
+    // Calls under way are answered before the end; they count.
+    while !served.is_cancelled() {
         tokio::select! {
             _ = tick.tick() => collector.collect(&waiting, Timestamp::now()),
-            () = stopping.cancelled() => {}
+            () = served.cancelled() => {}
         }
     }
-    // Calls under way are answered first; they count.
-    served.cancelled().await;
     collector.collect(&waiting, Timestamp::now());
     done.cancel();
     sending.await?;

@@ -168,7 +168,7 @@ fn headers(given: &configured::Integration, provider: &Provider) -> Vec<(HeaderN
         match read {
             (Ok(name), Ok(value)) if !NEVER.contains(&name.as_str()) => drop(headers.insert(name, value)),
             _ => {
-                tracing::warn!(integration.id = %given.id, header = ?name, "A header of integration {} cannot be sent.", given.id)
+                tracing::warn!(integration.id = %given.id, header = ?name, "A header of integration {} cannot be sent.", given.id);
             }
         }
     }

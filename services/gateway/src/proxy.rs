@@ -1,0 +1,163 @@
+//! The way of a call: admit, recall, choose, forward (dress, send, judge), record, answer.
+//!
+//! Each phase is a file; each fails with an answer that the caller can use. All that a call needs is in memory: neither
+//! the bus nor the key store is asked while they are away.
+
+pub(crate) mod admit;
+pub(crate) mod answer;
+pub(crate) mod attempt;
+pub(crate) mod choose;
+pub(crate) mod dress;
+pub(crate) mod echo;
+pub(crate) mod forward;
+pub(crate) mod join;
+pub(crate) mod judge;
+pub(crate) mod recall;
+pub(crate) mod record;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderValue;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use model::{EventId, Timestamp};
+
+use crate::Inner as Gateway;
+use crate::body::{Body, Inbound, Refused};
+use crate::problem::{self, Problem};
+use crate::snapshot::{Fault, Integration};
+use crate::telemetry;
+use admit::{Call, To, admit};
+use choose::{choose, is_repeatable};
+use forward::{Forwarded, forward};
+
+/// The most of a request's body that is held, so that it can be sent again, in bytes.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+/// How long a caller may take to send a body that is held, in milliseconds.
+const BODY_TIMEOUT_MS: u64 = 30_000;
+/// Characters of a path that a problem repeats.
+const INSTANCE_CHARS_MAX: usize = 200;
+
+/// Answers one request.
+pub(crate) async fn proxy(gateway: &Gateway, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let now = Timestamp::now();
+    let request_id = EventId::make(now, rand::random()).to_string();
+    let instance: String = request.uri().path().chars().take(INSTANCE_CHARS_MAX).collect();
+    let mut response = if instance == "/" {
+        problem::index(gateway.ready())
+    } else {
+        match Box::pin(carry(gateway, peer, now, request)).await {
+            Ok(response) => response,
+            Err((problem, attempts, word)) => {
+                telemetry::own_answer(problem.status().as_u16());
+                let mut response = problem.into_response(&instance, &request_id);
+                answer::decorate(&mut response, None, attempts, word);
+                response
+            }
+        }
+    };
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(answer::REQUEST_ID, id);
+    }
+    response
+}
+
+/// A problem, after how many attempts, and what the cache did.
+type Ended = (Problem, usize, &'static str);
+
+const BYPASS: &str = "bypass";
+
+async fn carry(
+    gateway: &Gateway,
+    peer: IpAddr,
+    now: Timestamp,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Ended> {
+    let early = |problem| (problem, 0, BYPASS);
+    let config = gateway.config.get().ok_or_else(Problem::not_ready).map_err(early)?;
+    let (head, body) = request.into_parts();
+    let mut call = admit(&config, peer, now, head).map_err(early)?;
+    let body = take(gateway, &call, body).await.map_err(early)?;
+    let plan = recall::plan(&call, body.len() > 0);
+    if let Some(response) = plan.as_ref().and_then(|plan| plan.fresh(gateway, &call)) {
+        telemetry::cache("hit");
+        return Ok(response);
+    }
+    let word = plan.as_ref().map_or(BYPASS, recall::Plan::word);
+    let members = callable(gateway, &call).map_err(early)?;
+    dress::undress(&mut call.headers);
+    match forward(gateway, &call, &members, body).await {
+        Forwarded::Answered(found, attempts) => {
+            telemetry::cache(word);
+            Ok(answer::pass(gateway, found, attempts, plan, word))
+        }
+        Forwarded::Refused(problem) => Err((problem, 1, word)),
+        Forwarded::Exhausted(mut exhausted) => {
+            let attempts = exhausted.attempts.len();
+            let for_the_caller = answer::is_for_the_caller(&call, &exhausted);
+            if let Some(last) = exhausted.last.take().filter(|_| for_the_caller) {
+                return Ok(answer::pass(gateway, last, attempts, None, word));
+            }
+            if let Some(mut response) = plan.and_then(|plan| plan.stale(gateway, &call)) {
+                telemetry::cache("stale");
+                answer::decorate(&mut response, None, attempts, "stale");
+                return Ok(response);
+            }
+            telemetry::cache(word);
+            Err((answer::exhausted(&call, exhausted), attempts, word))
+        }
+    }
+}
+
+/// Takes the body: held where it is small, so that it can be sent again.
+async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
+    let eager = is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
+    let taking = Inbound::take(body, HELD_BYTES_MAX, eager, gateway.settings.body_bytes_max);
+    match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Refused::TooLarge)) => Err(Problem::too_large(gateway.settings.body_bytes_max)),
+        Ok(Err(Refused::Broken)) => {
+            Err(Problem::bad_request("body_broken", "the request's body broke off").closing())
+        }
+        Err(_) => {
+            let detail = format!("the body was not here within {BODY_TIMEOUT_MS} ms");
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail)
+                .closing())
+        }
+    }
+}
+
+/// The integrations to try, in order; at least one.
+fn callable(gateway: &Gateway, call: &Call) -> Result<Vec<Arc<Integration>>, Problem> {
+    match &call.to {
+        To::Integration(integration) => match &integration.fault {
+            None => Ok(vec![integration.clone()]),
+            Some(Fault::Disabled) => {
+                let detail = format!("integration `{}` is disabled", integration.id);
+                Err(Problem::new(
+                    StatusCode::CONFLICT,
+                    "integration_disabled",
+                    "Integration is disabled",
+                    detail,
+                ))
+            }
+            Some(Fault::Broken(why)) => {
+                let detail = format!("integration `{}` cannot be called: {why}", integration.id);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Err(Problem::new(status, "integration_broken", "Integration is not usable", detail))
+            }
+        },
+        To::Route(route, members) => {
+            let chosen = choose(route, members, &gateway.board);
+            if !chosen.is_empty() {
+                return Ok(chosen);
+            }
+            let disabled = members.iter().any(|member| member.fault == Some(Fault::Disabled));
+            let code = if disabled { "integration_disabled" } else { "no_integration" };
+            let detail = format!("no integration of route `{}` can be called", route.id);
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, "Route has nobody to call", detail))
+        }
+    }
+}

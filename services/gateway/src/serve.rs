@@ -1,0 +1,115 @@
+//! The port: connections from callers, HTTP/1.1 and HTTP/2, with the bounds that a public port needs.
+//!
+//! Stops politely: no new connections, calls under way end, idle connections close.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Inner as Gateway;
+use crate::proxy::proxy;
+
+/// How long a request's head may take, in milliseconds.
+const HEAD_TIMEOUT_MS: u64 = 10_000;
+/// Bytes read ahead of us per connection; also the largest head that is read at all.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Header fields of a request. More are answered with 431 before a phase sees them.
+const HEADERS_MAX: usize = 100;
+/// Header bytes of an HTTP/2 request.
+const HEAD_BYTES_MAX: u32 = 32 * 1024;
+/// Requests at a time on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 200;
+/// A silent HTTP/2 connection is asked after this time, and closed when it does not answer, in milliseconds.
+const PING_EVERY_MS: u64 = 20_000;
+const PING_TIMEOUT_MS: u64 = 10_000;
+/// Pause after the system refused a connection, in milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Serves until `stopping`, then until the calls under way are answered.
+pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stopping: CancellationToken) {
+    let server = Arc::new(builder());
+    let places = Arc::new(Semaphore::new(gateway.settings.connections_max.min(Semaphore::MAX_PERMITS)));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            () = stopping.cancelled() => break,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let (server, gateway, stopping) = (server.clone(), gateway.clone(), stopping.clone());
+                connections.spawn(async move {
+                    connection(&server, tcp, peer, gateway, stopping).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "A connection cannot be accepted: {error}.");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
+        .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS));
+    builder
+}
+
+/// One connection from its first to its last request.
+async fn connection(
+    server: &auto::Builder<TokioExecutor>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    gateway: Arc<Gateway>,
+    stopping: CancellationToken,
+) {
+    // A peer that is gone already shows at the first read.
+    let _ = tcp.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let gateway = gateway.clone();
+        async move { Ok::<_, Infallible>(proxy(&gateway, peer.ip(), request).await) }
+    });
+    let serving = server.serve_connection(TokioIo::new(tcp), service);
+    let mut serving = std::pin::pin!(serving);
+    let outcome = tokio::select! {
+        outcome = serving.as_mut() => outcome,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, %error, "A connection from {peer} broke off: {error}.");
+    }
+}
