@@ -1,0 +1,12 @@
+//! Calls through a whole gateway: a real bus, a real key store, and providers on this machine.
+
+pub(crate) mod house;
+mod provider;
+
+mod bus_away;
+mod caching;
+mod failing;
+mod keys;
+mod limits;
+mod passing;
+mod telling;

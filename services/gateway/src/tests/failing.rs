@@ -1,0 +1,174 @@
+//! Providers in trouble: who answers instead, and what is never done twice.
+
+use std::time::{Duration, Instant};
+
+use bus::Bucket;
+use model::health::HealthNow;
+use model::route::RouteNow;
+use serde_json::json;
+
+use super::house::{House, eventually, integration, route};
+use super::provider::Provider;
+
+/// A route over two integrations.
+async fn pair(more: serde_json::Value) -> (House, Provider, Provider) {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
+    house
+        .configure(|s| {
+            integration(s, "a", &a.url(), json!({ "timeout_ms": 300 }));
+            integration(s, "b", &b.url(), json!({}));
+            route(s, "both", &["a", "b"], more);
+        })
+        .await;
+    (house, a, b)
+}
+
+#[tokio::test]
+async fn a_failing_member_is_passed_over() {
+    let (house, a, b) = pair(json!({})).await;
+    for status in [500, 503, 429, 401, 402, 403] {
+        a.will(move |_| async move { super::provider::answer(status, &[], "trouble") });
+        let got = house.get("/r/both/x").await;
+        assert_eq!((got.status.as_u16(), got.text().as_str()), (200, "b"), "{status}");
+        assert_eq!((got.header("x-signalbox-integration"), got.header("x-signalbox-attempts")), ("b", "2"));
+    }
+    a.always(404, &[], "no such thing");
+    let got = house.get("/r/both/x").await;
+    assert_eq!((got.status.as_u16(), got.text().as_str()), (404, "no such thing"));
+    assert_eq!((a.count(), b.count()), (7, 6));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_hanging_member_costs_its_timeout_and_no_more() {
+    let (house, a, _b) = pair(json!({})).await;
+    a.hang();
+    let started = Instant::now();
+    assert_eq!(house.get("/r/both/x").await.text(), "b");
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    let direct = house.get("/p/a/x").await;
+    assert_eq!((direct.status.as_u16(), direct.json()["code"].as_str()), (504, Some("timeout")));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_done_twice() {
+    let (house, a, b) = pair(json!({})).await;
+    a.always(503, &[], "perhaps");
+    let got = house.call(house.request("POST", "/r/both/order"), "buy").await;
+    assert_eq!((got.status.as_u16(), got.json()["code"].as_str()), (503, Some("all_failed")));
+    assert_eq!((a.count(), b.count()), (1, 0));
+    let keyed = house.request("POST", "/r/both/order").header("idempotency-key", "k1");
+    let got = house.call(keyed, "buy").await;
+    assert_eq!((got.text().as_str(), &b.last().body[..]), ("b", &b"buy"[..]));
+    assert_eq!(b.last().header("idempotency-key").as_deref(), Some("k1"));
+    // A provider that says no has done nothing.
+    a.always(429, &[], "later");
+    assert_eq!(house.call(house.request("POST", "/r/both/order"), "buy").await.text(), "b");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_can_say_what_is_safe_to_repeat() {
+    let (house, a, b) = pair(json!({ "repeatable_methods": ["POST"] })).await;
+    a.always(503, &[], "down");
+    assert_eq!(house.call(house.request("POST", "/r/both/chat"), "hello").await.text(), "b");
+    let large = vec![b'x'; 100 * 1024];
+    let got = house.call(house.request("POST", "/r/both/chat"), large).await;
+    assert_eq!(got.status, 503);
+    assert!(got.json()["note"].as_str().is_some_and(|note| note.contains("too large to be held")));
+    assert_eq!((a.last().body.len(), b.count()), (100 * 1024, 1));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn when_all_fail_every_attempt_is_listed() {
+    let (house, a, b) = pair(json!({})).await;
+    a.hang();
+    b.always(500, &[("x-secret-of-provider", "1")], "stack trace");
+    let got = house.get("/r/both/x").await;
+    let body = got.json();
+    assert_eq!((got.status.as_u16(), got.header("x-signalbox-attempts")), (503, "2"));
+    assert_eq!(
+        (&body["attempts"][0]["integration"], &body["attempts"][0]["reason"]),
+        (&json!("a"), &json!("timeout"))
+    );
+    assert_eq!(
+        (&body["attempts"][1]["reason"], &body["attempts"][1]["status"]),
+        (&json!("upstream_error"), &json!(500))
+    );
+    assert!(body["attempts"][0]["duration_ms"].as_u64().is_some_and(|ms| ms >= 300), "{body}");
+    assert!(!got.text().contains("stack trace"));
+    // Directly, a provider's own answer is the answer.
+    assert_eq!(house.get("/p/b/x").await.text(), "stack trace");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_integration_is_asked_again_as_often_as_it_says() {
+    let (house, a) = (House::start().await, Provider::start("a").await);
+    let retry = json!({ "retry": { "attempts": 3, "backoff_ms": 1 } });
+    house.configure(|s| integration(s, "a", &a.url(), retry)).await;
+    a.always(500, &[], "down");
+    // The budget lets one repeat a second pass for a quiet integration.
+    let got = house.get("/p/a/x").await;
+    let attempts: usize = got.header("x-signalbox-attempts").parse().expect("a number");
+    assert!((2..=3).contains(&attempts) && a.count() == attempts, "{attempts}");
+    assert_eq!(house.call(house.request("POST", "/p/a/x"), "").await.header("x-signalbox-attempts"), "1");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_inside_of_a_200_is_an_error() {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
+    house
+        .configure(|s| {
+            integration(
+                s,
+                "a",
+                &a.url(),
+                json!({ "provider": "alpha_vantage", "auth": { "scheme": "none" } }),
+            );
+            integration(s, "b", &b.url(), json!({}));
+            route(s, "both", &["a", "b"], json!({}));
+        })
+        .await;
+    a.always(
+        200,
+        &[("content-type", "application/json")],
+        r#"{"Information":"our standard API rate limit is 25 requests per day"}"#,
+    );
+    assert_eq!(house.get("/r/both/query?function=CPI").await.text(), "b");
+    assert_eq!(a.last().header("accept-encoding").as_deref(), Some("identity"));
+    a.always(200, &[("content-type", "application/json")], r#"{"Global Quote":{"price":1}}"#);
+    assert_eq!(house.get("/r/both/query?function=CPI").await.text(), r#"{"Global Quote":{"price":1}}"#);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn failovers_word_is_followed_but_never_a_lower_epoch() {
+    let (house, a, b) = pair(json!({})).await;
+    let routes = house.bus.bucket(Bucket::Routes).await.expect("declared");
+    let word = |active: &str, epoch: u64| -> RouteNow {
+        serde_json::from_value(json!({ "route": "both", "active": active, "cause": "failover",
+            "since": "2026-01-01T00:00:00Z", "epoch": epoch, "version": 1 }))
+        .expect("an entry")
+    };
+    routes.put("both", &word("b", 5)).await.expect("written");
+    eventually("the switch", || async { (house.get("/r/both/x").await.text() == "b").then_some(()) }).await;
+    routes.put("both", &word("a", 4)).await.expect("written");
+    // What is known of another integration comes after it; once that is there, so is the refused word.
+    let health = house.bus.bucket(Bucket::Health).await.expect("declared");
+    let down: HealthNow = serde_json::from_value(json!({ "integration": "b", "health": "down",
+        "reason": "unreachable", "since": "2026-01-01T00:00:00Z", "checked_at": null, "latency_ms": null,
+        "status_code": null, "detail": null, "flapping": false }))
+    .expect("an entry");
+    assert_eq!(house.get("/r/both/x").await.text(), "b");
+    health.put("b", &down).await.expect("written");
+    eventually("the other", || async { (house.get("/r/both/x").await.text() == "a").then_some(()) }).await;
+    // One that is known to be down is still asked when nobody else answers.
+    a.always(500, &[], "down");
+    assert_eq!(house.get("/r/both/x").await.text(), "b");
+    assert!(b.count() > 0);
+    house.stop().await;
+}

@@ -1,0 +1,128 @@
+//! Keys: put on as each scheme wants it, never the caller's, never shown.
+
+use serde_json::json;
+
+use super::house::{House, TOKEN, integration, route};
+use super::provider::{Provider, answer};
+
+const KEY: &str = "pk-live-0123456789-secret";
+
+#[tokio::test]
+async fn each_scheme_shows_our_key_and_nothing_of_the_caller() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY), ("username", "ada"), ("password", "pass-word-1")]).await;
+    house
+        .configure(|s| {
+            for (id, auth) in [
+                ("header", json!({ "scheme": "header", "name": "X-Api-Key" })),
+                ("bearer", json!({ "scheme": "bearer" })),
+                ("basic", json!({ "scheme": "basic" })),
+                ("query", json!({ "scheme": "query", "name": "apikey" })),
+            ] {
+                integration(s, id, &provider.url(), json!({ "key": "main", "auth": auth }));
+            }
+        })
+        .await;
+    for (id, header, wanted, query) in [
+        ("header", "x-api-key", KEY, ""),
+        ("bearer", "authorization", "Bearer pk-live-0123456789-secret", ""),
+        ("basic", "authorization", "Basic YWRhOnBhc3Mtd29yZC0x", ""),
+        ("query", "", "", "&apikey=pk-live-0123456789-secret"),
+    ] {
+        let request = house
+            .request("GET", &format!("/p/{id}/x?a=1{}", if id == "query" { "&ApiKey=theirs" } else { "" }))
+            .header("x-api-key", "theirs")
+            .header("api-key", "theirs")
+            .header("x-goog-api-key", "theirs")
+            .header("proxy-authorization", "theirs");
+        assert_eq!(house.call(request, "").await.status, 200);
+        let seen = provider.last();
+        let whole = format!("{seen:?}");
+        assert!(!whole.contains("theirs") && !whole.contains(TOKEN), "{whole}");
+        assert_eq!(seen.target, format!("/x?a=1{query}"), "{id}");
+        for name in ["x-api-key", "authorization"] {
+            let wanted = (name == header).then(|| wanted.to_owned());
+            assert_eq!(seen.header(name), wanted, "{id} {name}");
+        }
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used_fails_its_member_only() {
+    let (house, provider) = (House::start().await, Provider::start("good").await);
+    house.key("good", &[("api_key", KEY)]).await;
+    house
+        .configure(|s| {
+            let key = |version, expires| {
+                serde_json::from_value(json!({ "version": version, "expires_at": expires })).expect("a key")
+            };
+            for (id, version, expires) in [
+                ("expired", json!(1), json!("2020-01-01T00:00:00Z")),
+                ("revoked", json!(null), json!(null)),
+                ("unknown", json!(7), json!(null)),
+            ] {
+                s.keys.insert(model::KeyId::new(id).expect("a slug"), key(version, expires));
+                integration(s, id, &provider.url(), json!({ "key": id, "auth": { "scheme": "bearer" } }));
+            }
+            integration(s, "good", &provider.url(), json!({ "key": "good", "auth": { "scheme": "bearer" } }));
+            route(s, "all", &["expired", "revoked", "unknown", "good"], json!({}));
+            route(s, "bad", &["expired", "revoked", "unknown"], json!({}));
+        })
+        .await;
+    for (id, reason) in
+        [("expired", "key_expired"), ("revoked", "key_revoked"), ("unknown", "key_unavailable")]
+    {
+        let got = house.get(&format!("/p/{id}/x")).await;
+        assert_eq!((got.status.as_u16(), got.json()["code"].as_str()), (502, Some(reason)), "{}", got.text());
+    }
+    let bad = house.get("/r/bad/x").await;
+    let reasons: Vec<_> =
+        bad.json()["attempts"].as_array().expect("attempts").iter().map(|a| a["reason"].clone()).collect();
+    assert_eq!(reasons, ["key_expired", "key_revoked", "key_unavailable"]);
+    assert_eq!(provider.count(), 0);
+    // Even a request that is not safe to repeat: nothing was sent.
+    let got = house.call(house.request("POST", "/r/all/x"), "order").await;
+    assert_eq!((got.status.as_u16(), got.header("x-signalbox-attempts")), (200, "4"));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_comes_back_is_hidden() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    house
+        .configure(|s| {
+            let auth = json!({ "scheme": "query", "name": "apikey" });
+            integration(s, "a", &provider.url(), json!({ "key": "main", "auth": auth }));
+        })
+        .await;
+    provider.will(|seen| async move {
+        let location = format!("https://example.com{}", seen.target);
+        answer(403, &[("location", &location), ("x-fine", "1")], &format!("no access for {KEY}!"))
+    });
+    let got = house.get("/p/a/x").await;
+    assert_eq!((got.status.as_u16(), got.header("location"), got.header("x-fine")), (403, "", "1"));
+    assert_eq!(got.text(), format!("no access for {}!", "*".repeat(KEY.len())));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_must_be_signed_is_not_sent_unsigned() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house
+        .configure(|s| {
+            let url = provider.url();
+            integration(s, "exchange", &url, json!({ "provider": "binance", "auth": null }));
+        })
+        .await;
+    let public = house.get("/p/exchange/api/v3/ping").await;
+    assert_eq!(public.status, 200, "{}", public.text());
+    let private = house.get("/p/exchange/api/v3/account").await;
+    assert_eq!(
+        (private.status.as_u16(), private.json()["code"].as_str()),
+        (501, Some("signing_unavailable"))
+    );
+    assert_eq!(provider.count(), 1);
+    house.stop().await;
+}

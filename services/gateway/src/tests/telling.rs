@@ -1,0 +1,81 @@
+//! What the gateway tells: every call counted once, and what callers met.
+
+use bus::Start;
+use futures_util::StreamExt;
+use model::health::{Check, Observed, Reason};
+use model::usage::UsageCounted;
+use serde_json::json;
+
+use super::house::{House, PATIENCE, integration, route};
+use super::provider::Provider;
+
+#[tokio::test]
+async fn usage_events_sum_to_the_calls_made() {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("bb").await);
+    house
+        .configure(|s| {
+            integration(s, "a", &a.url(), json!({ "cost": { "per_request_micros": 7 } }));
+            integration(s, "b", &b.url(), json!({}));
+            route(s, "both", &["a", "b"], json!({ "cache": { "ttl_secs": 600 } }));
+        })
+        .await;
+    let subjects = vec!["sb.v1.usage.*.counted".to_owned(), "sb.v1.health.*.observed".to_owned()];
+    let mut tail = house.bus.tail(subjects, Start::New).await.expect("a listener");
+    a.always(500, &[], "down");
+    for n in 0..20 {
+        assert_eq!(
+            house.call(house.request("GET", &format!("/r/both/v1/quotes?n={n}")), "").await.text(),
+            "bb"
+        );
+    }
+    assert_eq!(house.get("/r/both/v1/quotes?n=3").await.header("x-signalbox-cache"), "hit");
+    assert_eq!(house.call(house.request("POST", "/p/b/orders"), "buy").await.status, 200);
+    let mut running = Some(house);
+    let mut stopped = None;
+    let (mut a_sum, mut b_sum) = ((0, 0, 0), (0, 0, 0, 0, 0));
+    let (mut seen_a, mut seen_b) = ((0, 0), (0, 0));
+    while (a_sum.0, b_sum.0, b_sum.2) != (20, 22, 1) {
+        // Once callers were heard of, one more call, and the end: what was counted last is told too.
+        if seen_a.0 > 0
+            && seen_b.0 > 0
+            && let Some(house) = running.take()
+        {
+            assert_eq!(house.call(house.request("POST", "/p/b/orders"), "sell").await.status, 200);
+            stopped = Some(house.stop().await);
+        }
+        let message = tokio::time::timeout(PATIENCE, tail.next()).await.expect("in time").expect("an event");
+        if let Ok(event) = message.decode::<UsageCounted>() {
+            assert!(event.data.counter.starts_with("gateway/"));
+            for count in &event.data.counts {
+                assert_eq!(count.actor, "user:admin");
+                if event.data.integration.as_str() == "a" {
+                    a_sum.0 += count.requests;
+                    a_sum.1 += count.errors;
+                    a_sum.2 += count.cost_micros;
+                } else {
+                    assert!(
+                        ["/v1/quotes", "/orders"].contains(&count.endpoint.as_str()),
+                        "{}",
+                        count.endpoint
+                    );
+                    b_sum.0 += count.requests;
+                    b_sum.1 += count.errors;
+                    b_sum.2 += count.cache_hits;
+                    b_sum.3 += count.request_bytes;
+                    b_sum.4 += count.response_bytes;
+                }
+            }
+        } else if let Ok(event) = message.decode::<Observed>() {
+            assert_eq!(event.data.check, Check::Traffic);
+            let sums = if event.data.integration.as_str() == "a" { &mut seen_a } else { &mut seen_b };
+            sums.0 += event.data.requests;
+            sums.1 += event.data.failures;
+            let wanted = (event.data.integration.as_str() == "a").then_some(Reason::UpstreamError);
+            assert_eq!(event.data.reason, wanted);
+        }
+    }
+    assert_eq!(a_sum, (20, 20, 140));
+    assert_eq!(b_sum, (22, 0, 1, 7, 44));
+    assert!(stopped.is_some());
+    assert_eq!((seen_a.0, seen_b.1), (seen_a.1, 0));
+}
