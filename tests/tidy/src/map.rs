@@ -1,6 +1,6 @@
 //! The map, `services/README.md`: it names every crate and every service's `run`, and nothing that is not there.
 //!
-//! A path in backticks is one below `services/`, or below the root. What the map says of a file is people's part.
+//! A path in backticks is one below `services/`, `services/lib/`, or, with `../`, the root. What the map says of a file is people's part.
 
 use std::collections::BTreeSet;
 
@@ -51,6 +51,7 @@ fn crates(files: &[File]) -> BTreeSet<&str> {
 
 /// Whether a file or folder is there. `<name>` in it stands for any one name.
 fn is_there(path: &str, files: &[File]) -> bool {
+    let path = path.strip_prefix("../").unwrap_or(path);
     let any = Regex::new("<[a-z]+>").expect("a pattern of ours");
     let pattern: Vec<String> = any.split(path).map(regex::escape).collect();
     let pattern = pattern.join("[^/]+");
