@@ -17,3 +17,4 @@ pub mod metrics;
 pub mod lints;
 pub mod lock;
 pub mod map;
+pub mod promises;
