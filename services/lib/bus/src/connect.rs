@@ -234,6 +234,8 @@ async fn dial(settings: &Settings, url: &str, state: watch::Sender<Link>) -> Res
 
 async fn options(settings: &Settings, state: Arc<watch::Sender<Link>>) -> std::io::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
+        // Guests of the server may listen to the usual prefix; answers to us are none of theirs.
+        .custom_inbox_prefix("_INBOX_signalbox")
         .name(format!("signalbox/{}", settings.name))
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)

@@ -16,6 +16,7 @@ use crate::connect::{Login, Settings};
 mod child;
 mod config;
 mod find;
+mod guest;
 mod lock;
 mod ready;
 
@@ -38,6 +39,8 @@ pub struct ServerSettings {
     pub data_dir: PathBuf,
     /// The port on 127.0.0.1; 0 takes any free one, and keeps it across restarts of the server.
     pub port: u16,
+    /// Whether programs on this machine may listen to events and raise alerts without a login.
+    pub guests: bool,
     /// The oldest version that is good enough, as `(major, minor)`: [`ServerSettings::VERSION_MIN`].
     pub version_min: (u32, u32),
 }
@@ -148,13 +151,13 @@ impl Supervised {
             return Err(ServerError::PortTaken { port: settings.port });
         }
         let password = files.password()?;
-        files.write_config(settings.port, &password)?;
+        files.write_config(settings.port, &password, settings.guests)?;
         let (child, phase) = Child::spawn(binary, files.clone(), lock, settings.port)?;
         let mut supervised = Self { child, phase, port: settings.port, password };
         supervised.port = supervised.wait_ready(&files).await?;
         if settings.port == 0 {
             // Clients know this port now: a restarted server must have it again.
-            files.write_config(supervised.port, &supervised.password)?;
+            files.write_config(supervised.port, &supervised.password, settings.guests)?;
             supervised.child.keep_port(supervised.port);
         }
         tracing::info!(server.version = version, port = supervised.port, "Started nats-server {version}.");

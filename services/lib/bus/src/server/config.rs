@@ -12,8 +12,9 @@ use model::Secret;
 use rand::RngCore;
 
 use super::ServerError;
+use super::guest::{GUEST, permissions};
 
-/// The only user of the supervised server.
+/// The user of the supervised server that may do everything.
 pub(super) const USER: &str = "signalbox";
 /// Length of the password in random bytes; it is written in hexadecimal digits.
 const PASSWORD_BYTES: usize = 32;
@@ -80,8 +81,16 @@ impl Files {
     }
 
     /// Writes the configuration. Port 0 lets the server choose.
-    pub(super) fn write_config(&self, port: u16, password: &Secret) -> Result<(), ServerError> {
+    pub(super) fn write_config(&self, port: u16, password: &Secret, guests: bool) -> Result<(), ServerError> {
         let port = if port == 0 { "-1".to_owned() } else { port.to_string() };
+        // A guest has a password that nobody knows: only clients that name nobody become one.
+        let guest = format!(
+            ", {{ user: {GUEST}, password: \"{}\", permissions: {{ {} }} }}",
+            password.expose(),
+            permissions()
+        );
+        let (guest, open) =
+            if guests { (guest, format!("no_auth_user: {GUEST}\n")) } else { Default::default() };
         let (store, log, ports) = (quoted(&self.store)?, quoted(&self.log)?, quoted(&self.ports)?);
         let text = format!(
             "# Written by signalbox at every start; changes are lost.\n\
@@ -93,7 +102,8 @@ impl Files {
              log_file: {log}\n\
              logfile_size_limit: {LOG_LIMIT}\n\
              logfile_max_num: {LOG_FILES}\n\
-             authorization {{ user: {USER}, password: \"{}\" }}\n\
+             authorization {{ users: [ {{ user: {USER}, password: \"{0}\" }}{guest} ] }}\n\
+             {open}\
              jetstream {{ store_dir: {store}, sync_interval: always }}\n",
             password.expose()
         );
