@@ -2,6 +2,7 @@
 
 /// Settings of the role `api`.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Settings {
     /// How long a console session lasts, in seconds.
     #[arg(long = "api-session-secs", env = "SIGNALBOX_API_SESSION_SECS", default_value_t = 12 * 3600)]

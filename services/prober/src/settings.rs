@@ -2,6 +2,7 @@
 
 /// Settings of the role `prober`.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Settings {
     /// Probes that run at once.
     #[arg(long = "prober-at-once", env = "SIGNALBOX_PROBER_AT_ONCE", default_value_t = 64)]
