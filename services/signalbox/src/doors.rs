@@ -1,0 +1,217 @@
+//! Opens the doors that a process needs, as its settings say.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use bus::{Bus, ServerSettings, Supervised};
+use egress::Egress;
+use ipnet::IpNet;
+use model::Secret;
+use store::Store;
+use vault::{Login, Vault, VaultSettings};
+
+use crate::house::Options;
+use crate::shelf::DatabaseShelf;
+
+/// A setting that cannot work: exit code 2, one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misconfigured(pub(crate) String);
+
+/// Where the bus is, and how to log in.
+#[derive(Debug, clap::Args)]
+pub struct BusOptions {
+    /// Addresses of NATS, comma separated. Without it `up` runs a nats-server of its own.
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    nats_url: Option<String>,
+    /// A credentials file for NATS.
+    #[arg(long, env = "NATS_CREDS")]
+    nats_creds: Option<PathBuf>,
+    /// A token for NATS.
+    #[arg(long, env = "NATS_TOKEN", hide_env_values = true)]
+    nats_token: Option<String>,
+    /// An nkey seed for NATS.
+    #[arg(long, env = "NATS_NKEY_SEED", hide_env_values = true)]
+    nats_nkey_seed: Option<String>,
+    /// A file of certificate authorities for NATS.
+    #[arg(long, env = "NATS_CA")]
+    nats_ca: Option<PathBuf>,
+    /// A client certificate for NATS, with --nats-key.
+    #[arg(long, env = "NATS_CERT", requires = "nats_key")]
+    nats_cert: Option<PathBuf>,
+    /// The client certificate's key.
+    #[arg(long, env = "NATS_KEY", requires = "nats_cert")]
+    nats_key: Option<PathBuf>,
+    /// Copies of every stream and bucket: 1 on one server, 3 on a cluster.
+    #[arg(long, env = "SIGNALBOX_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    nats_replicas: u8,
+    /// Port of the supervised nats-server.
+    #[arg(long, env = "SIGNALBOX_NATS_PORT", default_value_t = 4222)]
+    nats_port: u16,
+    /// Whether programs on this machine may listen to events and raise alerts at the supervised nats-server without a login.
+    #[arg(long, env = "SIGNALBOX_NATS_GUESTS", default_value_t = true, action = clap::ArgAction::Set)]
+    nats_guests: bool,
+}
+
+/// Where the database and the keys are, and what may be called.
+#[derive(Debug, clap::Args)]
+pub struct DoorOptions {
+    /// `postgres://…` or `sqlite:///…`. Without it, SQLite in the data directory.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Address of HashiCorp Vault or OpenBao. Without it, the sealed key store in the database.
+    #[arg(long, env = "VAULT_ADDR")]
+    vault_addr: Option<String>,
+    /// A token for Vault.
+    #[arg(long, env = "VAULT_TOKEN", hide_env_values = true)]
+    vault_token: Option<String>,
+    /// An AppRole for Vault, with --vault-secret-id.
+    #[arg(long, env = "VAULT_ROLE_ID")]
+    vault_role_id: Option<String>,
+    /// The AppRole's secret id.
+    #[arg(long, env = "VAULT_SECRET_ID", hide_env_values = true)]
+    vault_secret_id: Option<String>,
+    /// The KV v2 mount in Vault.
+    #[arg(long, env = "SIGNALBOX_VAULT_MOUNT", default_value = "secret")]
+    vault_mount: String,
+    /// What stands before every path in Vault.
+    #[arg(long, env = "SIGNALBOX_VAULT_PREFIX", default_value = "signalbox")]
+    vault_prefix: String,
+    /// The file of the sealed key store's master key. Without it, `vault/master.key` in the data directory.
+    #[arg(long, env = "SIGNALBOX_MASTER_KEY_FILE")]
+    master_key_file: Option<PathBuf>,
+    /// Networks that calls may go to beside the public internet, comma separated: `10.1.0.0/16`.
+    #[arg(long, env = "SIGNALBOX_EGRESS_ALLOW", value_delimiter = ',')]
+    egress_allow: Vec<IpNet>,
+    /// Further ports of public targets, comma separated, beside 443 and 80.
+    #[arg(long, env = "SIGNALBOX_EGRESS_PORTS", value_delimiter = ',')]
+    egress_ports: Vec<u16>,
+    /// Whether plain http may go to public targets.
+    #[arg(long, env = "SIGNALBOX_EGRESS_PLAIN_HTTP")]
+    egress_plain_http: bool,
+    /// A PEM file with further certificate authorities for outgoing calls.
+    #[arg(long, env = "SIGNALBOX_EGRESS_ROOTS")]
+    egress_roots: Option<PathBuf>,
+}
+
+/// Makes the data directory for its owner only.
+pub(crate) fn data_dir(path: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("make the data directory {}", path.display()))?;
+    path.canonicalize().with_context(|| format!("find the data directory {}", path.display()))
+}
+
+/// Connects to the bus; starts a server first where none is named and `supervised` says so.
+pub(crate) async fn bus(
+    options: &Options,
+    dir: &Path,
+    supervised: bool,
+    name: &str,
+) -> anyhow::Result<(Bus, Option<Supervised>)> {
+    let given = &options.bus;
+    let (settings, server) = match (&given.nats_url, supervised) {
+        (Some(url), _) => (named(given, url, name)?, None),
+        (None, true) => {
+            let explicit = std::env::var_os("SIGNALBOX_NATS_SERVER").map(PathBuf::from);
+            let settings = ServerSettings {
+                binary: explicit,
+                data_dir: dir.to_owned(),
+                port: given.nats_port,
+                guests: given.nats_guests,
+                version_min: ServerSettings::VERSION_MIN,
+            };
+            let server = Supervised::start(settings).await?;
+            (server.settings(name), Some(server))
+        }
+        (None, false) => {
+            return Err(Misconfigured(
+                "NATS_URL is not set; `run` needs a NATS server, `up` brings its own".to_owned(),
+            )
+            .into());
+        }
+    };
+    let bus = Bus::connect(&settings).await?;
+    bus.declare().await?;
+    Ok((bus, server))
+}
+
+fn named(given: &BusOptions, url: &str, name: &str) -> Result<bus::Settings, Misconfigured> {
+    let secret = |text: &String| Secret::new(text.clone());
+    let logins = [
+        given.nats_creds.clone().map(bus::Login::Creds),
+        given.nats_token.as_ref().map(|text| bus::Login::Token(secret(text))),
+        given.nats_nkey_seed.as_ref().map(|text| bus::Login::Nkey(secret(text))),
+    ];
+    let mut logins: Vec<bus::Login> = logins.into_iter().flatten().collect();
+    if logins.len() > 1 {
+        return Err(Misconfigured("set only one of NATS_CREDS, NATS_TOKEN and NATS_NKEY_SEED".to_owned()));
+    }
+    Ok(bus::Settings {
+        url: url.to_owned(),
+        login: logins.pop().unwrap_or(bus::Login::None),
+        ca: given.nats_ca.clone(),
+        cert: given.nats_cert.clone().zip(given.nats_key.clone()),
+        name: name.to_owned(),
+        replicas: given.nats_replicas,
+    })
+}
+
+/// Opens the database.
+pub(crate) async fn store(options: &Options, dir: &Path) -> anyhow::Result<Store> {
+    let url = match &options.doors.database_url {
+        Some(url) => url.clone(),
+        None => format!("sqlite://{}", dir.join("signalbox.db").display()),
+    };
+    Ok(Store::open(&url).await?)
+}
+
+/// Opens the key store: Vault where it is named, else the sealed one over the database.
+pub(crate) async fn vault(options: &Options, dir: &Path, store: Option<&Store>) -> anyhow::Result<Vault> {
+    let given = &options.doors;
+    if let Some(addr) = &given.vault_addr {
+        let secret = |text: &String| Secret::new(text.clone());
+        let login = match (&given.vault_token, &given.vault_role_id, &given.vault_secret_id) {
+            (Some(token), None, None) => Login::Token(secret(token)),
+            (None, Some(role), Some(id)) => Login::AppRole { role_id: role.clone(), secret_id: secret(id) },
+            _ => {
+                let text = "VAULT_ADDR needs either VAULT_TOKEN, or VAULT_ROLE_ID with VAULT_SECRET_ID";
+                return Err(Misconfigured(text.to_owned()).into());
+            }
+        };
+        let settings = VaultSettings {
+            mount: given.vault_mount.clone(),
+            prefix: given.vault_prefix.clone(),
+            ..VaultSettings::new(addr.clone(), login)
+        };
+        return Ok(Vault::connect(&settings).await?);
+    }
+    let Some(store) = store else {
+        let text = "this role reads keys: set VAULT_ADDR, or DATABASE_URL and the master key file of the sealed store";
+        return Err(Misconfigured(text.to_owned()).into());
+    };
+    let file = given.master_key_file.clone().unwrap_or_else(|| dir.join("vault").join("master.key"));
+    Ok(Vault::sealed(Arc::new(DatabaseShelf(store.clone())), &file).await?)
+}
+
+/// Whether a database was named, so that a role without one of its own may still read sealed keys.
+pub(crate) fn database_named(options: &Options) -> bool {
+    options.doors.database_url.is_some()
+}
+
+/// Opens the way out.
+pub(crate) fn egress(options: &Options) -> anyhow::Result<Egress> {
+    let given = &options.doors;
+    let mut settings = egress::Settings {
+        allow: given.egress_allow.clone(),
+        plain_http: given.egress_plain_http,
+        extra_roots: given.egress_roots.clone(),
+        ..egress::Settings::default()
+    };
+    settings.ports.extend(&given.egress_ports);
+    Ok(Egress::new(&settings)?)
+}
