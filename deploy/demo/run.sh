@@ -2,12 +2,10 @@
 #
 # Everything it starts gets SIGTERM when this shell dies, whatever it dies of. Nothing here calls a real provider.
 
-# keep COMMAND…: runs a program that does not outlive this shell.
+# keep COMMAND…: runs a program that does not outlive this shell. In a session of its own, so that Ctrl-C reaches
+# this shell only, which then stops one after the other; a second signal would make the house hurry.
 keep() {
-    if command -v setpriv >/dev/null; then
-        exec setpriv --pdeathsig TERM -- "$@"
-    fi
-    exec "$@"
+    exec setsid setpriv --pdeathsig TERM -- "$@"
 }
 
 (umask 077 && mkdir -p "$data_dir")
