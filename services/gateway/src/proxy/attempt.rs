@@ -68,6 +68,8 @@ pub(crate) enum Tried {
     Answered(Answer),
     /// Trouble that another try or another integration may not have.
     Failed(Failure),
+    /// It cannot be called in this way; another integration perhaps can.
+    Unable(Problem),
     /// No other integration would do better.
     Refused(Problem),
 }
@@ -116,7 +118,7 @@ pub(crate) async fn attempt(
         Ok(head) => head,
         Err(Undressed::MustBeSigned) => {
             mark.void();
-            return Tried::Refused(unsigned(integration));
+            return Tried::Unable(unsigned(integration));
         }
         Err(Undressed::Key(error)) => {
             tracing::warn!(integration.id = %integration.id, %error, "The key of integration {} cannot be used: {error}.", integration.id);

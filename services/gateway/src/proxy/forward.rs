@@ -44,7 +44,7 @@ pub(crate) struct Exhausted {
     pub(crate) reason: Option<Reason>,
     /// Whether all of them were time-outs.
     pub(crate) timed_out: bool,
-    /// The last answer that a provider gave.
+    /// The provider's answer to the last attempt, if it gave one.
     pub(crate) last: Option<Answer>,
     /// The shortest wait that a provider asked for.
     pub(crate) retry_after: Option<Duration>,
@@ -79,6 +79,10 @@ pub(crate) async fn forward(
                     return Forwarded::Answered(answer, exhausted.attempts.len() + 1);
                 }
                 Tried::Refused(problem) => return Forwarded::Refused(problem),
+                Tried::Unable(problem) if is_last && exhausted.attempts.is_empty() => {
+                    return Forwarded::Refused(problem);
+                }
+                Tried::Unable(_) => break,
                 Tried::Failed(failure) => failure,
             };
             let pause = pause(member, n, &failure);
@@ -138,8 +142,6 @@ impl Exhausted {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if failure.answer.is_some() {
-            self.last = failure.answer;
-        }
+        self.last = failure.answer;
     }
 }

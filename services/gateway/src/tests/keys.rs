@@ -114,6 +114,8 @@ async fn what_must_be_signed_is_not_sent_unsigned() {
         .configure(|s| {
             let url = provider.url();
             integration(s, "exchange", &url, json!({ "provider": "binance", "auth": null }));
+            integration(s, "other", &url, json!({}));
+            route(s, "both", &["exchange", "other"], json!({}));
         })
         .await;
     let public = house.get("/p/exchange/api/v3/ping").await;
@@ -124,5 +126,7 @@ async fn what_must_be_signed_is_not_sent_unsigned() {
         (501, Some("signing_unavailable"))
     );
     assert_eq!(provider.count(), 1);
+    let other = house.get("/r/both/api/v3/account").await;
+    assert_eq!((other.status.as_u16(), other.header("x-signalbox-integration")), (200, "other"));
     house.stop().await;
 }
