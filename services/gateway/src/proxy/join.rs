@@ -76,8 +76,8 @@ fn segment(raw: &str) -> Result<(), Refused> {
         if text.chars().any(char::is_control) {
             return Err(Refused::Character);
         }
-        // Some servers cut a segment at its first `;`.
-        if matches!(text.split(';').next(), Some("." | "..")) {
+        // Some servers cut a segment at its first `;`, and a second reading at a `?` that was escaped.
+        if matches!(text.split([';', '?', '#']).next(), Some("." | "..")) {
             return Err(Refused::Dots);
         }
     }
@@ -151,6 +151,9 @@ fn has(query: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
     use super::*;
 
     #[track_caller]
@@ -199,6 +202,7 @@ mod tests {
             "/.%2e",
             "/%252e%252e/a",
             "/..;x=1/a",
+            "/..%3f",
             "/a/.",
         ] {
             assert_eq!(check(dots), Err(Refused::Dots), "{dots}");
@@ -213,6 +217,29 @@ mod tests {
         }
         assert_eq!(check("//evil.example/a"), Err(Refused::Empty));
         assert_eq!(check(&"a".repeat(TARGET_BYTES_MAX + 1)), Err(Refused::TooLong));
+    }
+
+    proptest! {
+        /// Whatever passes is still below the base when somebody decodes and normalises it, once or twice.
+        #[test]
+        fn nothing_that_passes_leaves_the_base(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "/", "//", ".", "..", "%2e", "%2E%2e", "%252e", "%2f", "%252F", "\\", "%5c", ";", "a", "v1", "%25", "%",
+                "%00", "%c0%ae", "\u{e4}", "?", "#", "@", ":", "%3b", "%3f",
+            ]), 0..12),
+        ) {
+            let text = format!("/{}", pieces.concat());
+            let path = text.split(['?', '#']).next().unwrap_or_default();
+            if check(path).is_ok() && let Ok(joined) = join("/base/v1", below("/base/v1", path), None, &[]) {
+                let mut reading = joined.path().to_owned();
+                for _ in 0..3 {
+                    let url = Url::parse(&format!("https://host.example{reading}")).expect("a URL");
+                    prop_assert!(url.path() == "/base/v1" || url.path().starts_with("/base/v1/"), "{path} {url}");
+                    prop_assert_eq!(url.host_str(), Some("host.example"));
+                    reading = percent_decode_str(&reading).decode_utf8_lossy().replace('\u{fffd}', "");
+                }
+            }
+        }
     }
 
     #[test]
