@@ -191,6 +191,12 @@ impl Live {
         counts
     }
 
+    /// Whether nothing was counted since the last time.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.counts).is_empty()
+    }
+
     /// What callers met since the last time; nothing when nobody called.
     pub(crate) fn take_traffic(&self) -> Option<Traffic> {
         let traffic = std::mem::take(&mut *lock(&self.traffic));

@@ -16,10 +16,10 @@ async fn a_fresh_answer_is_served_once_asked() {
         .await;
     let get = async |path: &str| {
         let got = house.get(path).await;
-        (got.header("x-signalbox-cache").to_owned(), got.text(), got.header("age").to_owned())
+        (got.header("x-signalbox-cache").to_owned(), got.text(), !got.header("age").is_empty())
     };
-    assert_eq!(get("/r/quotes/x?s=1").await, ("miss".into(), "a".into(), String::new()));
-    assert_eq!(get("/r/quotes/x?s=1").await, ("hit".into(), "a".into(), "0".into()));
+    assert_eq!(get("/r/quotes/x?s=1").await, ("miss".into(), "a".into(), false));
+    assert_eq!(get("/r/quotes/x?s=1").await, ("hit".into(), "a".into(), true));
     assert_eq!(get("/r/quotes/x?s=2").await.0, "miss");
     let past = house.request("GET", "/r/quotes/x?s=1").header("cache-control", "no-cache");
     assert_eq!(house.call(past, "").await.header("x-signalbox-cache"), "bypass");

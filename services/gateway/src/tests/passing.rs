@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::house::{House, PATIENCE, integration, route, token};
+use super::house::{House, PATIENCE, TOKEN, eventually, integration, route, token};
 use super::provider::Provider;
 
 #[tokio::test]
@@ -137,4 +139,35 @@ async fn whoever_may_not_is_told_why() {
     assert_eq!(house.call(as_bound("/r/quotes/x"), "").await.status, 200);
     assert_eq!(provider.last().header("x-signalbox-token"), None);
     house.stop().await;
+}
+
+#[tokio::test]
+async fn calls_under_way_are_answered_before_the_end() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.configure(|s| integration(s, "a", &provider.url(), json!({}))).await;
+    let release = std::sync::Arc::new(tokio::sync::Notify::new());
+    let waits = release.clone();
+    provider.will(move |_| {
+        let waits = waits.clone();
+        async move {
+            waits.notified().await;
+            super::provider::answer(200, &[], "late")
+        }
+    });
+    let address = house.address;
+    let calling = tokio::spawn(async move {
+        let mut tcp = TcpStream::connect(address).await.expect("connects");
+        let head = format!("GET /p/a/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        tcp.write_all(head.as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.expect("reads to the end");
+        answer
+    });
+    eventually("the call", || async { (provider.count() == 1).then_some(()) }).await;
+    let stopping = tokio::spawn(house.stop());
+    eventually("a closed port", || async { TcpStream::connect(address).await.err() }).await;
+    release.notify_one();
+    let answer = tokio::time::timeout(PATIENCE, calling).await.expect("in time").expect("no panic");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("late"), "{answer}");
+    stopping.await.expect("a good end");
 }
