@@ -172,8 +172,15 @@ def look(api: str, token: str) -> None:
         print(f"   {item['colour']:<7}{item['id']:<16}{latency:>8}  {item['reason'] or ''}".rstrip())
 
 
+def key(id: str, provider: str, fields: dict[str, str]) -> dict[str, Any]:
+    made = {"id": id, "provider": provider, "environment": "demo", "fields": fields, "labels": {"owner": "demo"}}
+    if id == "openai-demo":
+        made["expires_at"] = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 20 * 86_400))
+    return made
+
+
 def seed(api: str, token: str) -> None:
-    keys = [{"id": id, "provider": provider, "environment": "demo", "fields": fields} for id, (provider, fields) in KEYS.items()]
+    keys = [key(id, provider, fields) for id, (provider, fields) in KEYS.items()]
     create(api, token, "keys", keys)
     # The world first: what is asked is as it should be from the first probe on.
     for name, switch in SWITCHES.items():
