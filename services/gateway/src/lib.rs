@@ -25,8 +25,11 @@ mod usage;
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use bus::Bus;
 use egress::Egress;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use model::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -107,39 +110,27 @@ impl Gateway {
         let served = CancellationToken::new();
         // If one of the tasks fails the others must end too.
         let ending = stopping.child_token();
-        let serving = async {
-            serve::serve(self.0.clone(), listener, ending.clone()).await;
-            served.cancel();
-            Ok(())
-        };
-        let task = |name: &'static str, outcome: anyhow::Result<()>| {
-            outcome.map_err(|error| {
+        let stop = || ending.clone();
+        let tasks = [
+            ("follow the snapshot", config.clone().follow(bus.clone(), keys.clone(), stop()).boxed()),
+            ("follow the routes", board.clone().follow_routes(bus.clone(), stop()).boxed()),
+            ("follow the health", board.clone().follow_health(bus.clone(), stop()).boxed()),
+            ("tell observations", observe::tell(bus.clone(), config.clone(), stop()).boxed()),
+            ("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).boxed()),
+        ];
+        let tasks = tasks.into_iter().map(async |(name, task)| {
+            let outcome = task.await.context(name);
+            if outcome.is_err() {
                 ending.cancel();
-                error.context(name)
-            })
+            }
+            outcome
+        });
+        let serving = async {
+            serve::serve(self.0.clone(), listener, stop()).await;
+            served.cancel();
         };
-        let (following, routes, health, usage, traffic, serving) = tokio::join!(
-            async {
-                task(
-                    "follow the snapshot",
-                    config.clone().follow(bus.clone(), keys.clone(), ending.clone()).await,
-                )
-            },
-            async {
-                task("follow the routes", board.clone().follow_routes(bus.clone(), ending.clone()).await)
-            },
-            async {
-                task("follow the health", board.clone().follow_health(bus.clone(), ending.clone()).await)
-            },
-            async {
-                task("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).await)
-            },
-            async {
-                task("tell observations", observe::tell(bus.clone(), config.clone(), ending.clone()).await)
-            },
-            serving,
-        );
-        [following, routes, health, usage, traffic, serving].into_iter().collect()
+        let (outcomes, ()) = tokio::join!(join_all(tasks), serving);
+        outcomes.into_iter().collect()
     }
 }
 
