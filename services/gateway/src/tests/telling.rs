@@ -5,8 +5,10 @@ use futures_util::StreamExt;
 use model::health::{Check, Observed, Reason};
 use model::usage::UsageCounted;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use super::house::{House, PATIENCE, integration, route};
+use super::house::{House, PATIENCE, TOKEN, eventually, integration, route};
 use super::provider::Provider;
 
 #[tokio::test]
@@ -78,4 +80,22 @@ async fn usage_events_sum_to_the_calls_made() {
     assert_eq!(b_sum, (22, 0, 1, 7, 44));
     assert!(stopped.is_some());
     assert_eq!((seen_a.0, seen_b.1), (seen_a.1, 0));
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_went_away_is_counted_and_nobodys_fault() {
+    let (house, a) = (House::start().await, Provider::start("a").await);
+    house.configure(|s| integration(s, "a", &a.url(), json!({ "timeout_ms": 600_000 }))).await;
+    let subjects = vec!["sb.v1.usage.*.counted".to_owned(), "sb.v1.health.*.observed".to_owned()];
+    let mut tail = house.bus.tail(subjects, Start::New).await.expect("a listener");
+    a.hang();
+    let mut tcp = TcpStream::connect(house.address).await.expect("connects");
+    let head = format!("GET /p/a/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    tcp.write_all(head.as_bytes()).await.expect("writes");
+    eventually("the call", || async { (a.count() == 1).then_some(()) }).await;
+    drop(tcp);
+    let message = tokio::time::timeout(PATIENCE, tail.next()).await.expect("in time").expect("an event");
+    let event = message.decode::<UsageCounted>().expect("usage comes first, and no observation");
+    assert_eq!((event.data.counts[0].requests, event.data.counts[0].errors), (1, 0));
+    house.stop().await;
 }
