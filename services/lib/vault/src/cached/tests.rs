@@ -1,3 +1,5 @@
+//! What is asked of the key store, and what is served while it is slow or away.
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

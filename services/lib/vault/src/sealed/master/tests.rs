@@ -1,3 +1,5 @@
+//! Which master key files are made, and which are refused.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
