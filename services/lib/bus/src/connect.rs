@@ -234,8 +234,6 @@ async fn dial(settings: &Settings, url: &str, state: watch::Sender<Link>) -> Res
 
 async fn options(settings: &Settings, state: Arc<watch::Sender<Link>>) -> std::io::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
-        // Guests of the server may listen to the usual prefix; answers to us are none of theirs.
-        .custom_inbox_prefix("_INBOX_signalbox")
         .name(format!("signalbox/{}", settings.name))
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)
@@ -245,6 +243,10 @@ async fn options(settings: &Settings, state: Arc<watch::Sender<Link>>) -> std::i
             note(&state, &event);
             std::future::ready(())
         });
+    if !matches!(settings.login, Login::None) {
+        // Guests of the server may listen to the usual prefix; answers to us are none of theirs.
+        options = options.custom_inbox_prefix("_INBOX_signalbox");
+    }
     options = match &settings.login {
         Login::None => options,
         Login::Token(token) => options.token(token.expose().to_owned()),
