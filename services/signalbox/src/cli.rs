@@ -1,4 +1,4 @@
-//! The command line: `up`, `run`, `schemas`, `audit verify`.
+//! The command line: `up`, `run`, `schemas`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,9 +10,6 @@ use runtime::{exit, settings, telemetry};
 
 use crate::house::{House, Options, Role};
 use crate::schemas;
-
-/// Environment variables of ours that are no flags.
-const ALSO_KNOWN: &[&str] = &["SIGNALBOX_NATS_SERVER"];
 
 /// Keeps a team's third-party APIs alive, inside their quotas, and under control.
 #[derive(Debug, Parser)]
@@ -52,7 +49,7 @@ struct Some {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli: Cli = settings::of_process(ALSO_KNOWN);
+    let cli: Cli = settings::of_process(&[]);
     match cli.command {
         Command::Schemas { directory } => match schemas::write(&directory) {
             Ok(()) => ExitCode::from(exit::OK),

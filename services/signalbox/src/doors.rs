@@ -22,7 +22,7 @@ pub(crate) struct Misconfigured(pub(crate) String);
 
 /// Where the bus is, and how to log in.
 #[derive(Debug, clap::Args)]
-pub struct BusOptions {
+pub(crate) struct BusOptions {
     /// Addresses of NATS, comma separated. Without it `up` runs a nats-server of its own.
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     nats_url: Option<String>,
@@ -47,6 +47,9 @@ pub struct BusOptions {
     /// Copies of every stream and bucket: 1 on one server, 3 on a cluster.
     #[arg(long, env = "SIGNALBOX_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     nats_replicas: u8,
+    /// The nats-server that `up` starts: the one on the PATH or below the data directory when absent.
+    #[arg(long, env = "SIGNALBOX_NATS_SERVER")]
+    nats_server: Option<PathBuf>,
     /// Port of the supervised nats-server.
     #[arg(long, env = "SIGNALBOX_NATS_PORT", default_value_t = 4222)]
     nats_port: u16,
@@ -57,7 +60,7 @@ pub struct BusOptions {
 
 /// Where the database and the keys are, and what may be called.
 #[derive(Debug, clap::Args)]
-pub struct DoorOptions {
+pub(crate) struct DoorOptions {
     /// `postgres://…` or `sqlite:///…`. Without it, SQLite in the data directory.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
@@ -117,9 +120,8 @@ pub(crate) async fn bus(
     let (settings, server) = match (&given.nats_url, supervised) {
         (Some(url), _) => (named(given, url, name)?, None),
         (None, true) => {
-            let explicit = std::env::var_os("SIGNALBOX_NATS_SERVER").map(PathBuf::from);
             let settings = ServerSettings {
-                binary: explicit,
+                binary: given.nats_server.clone(),
                 data_dir: dir.to_owned(),
                 port: given.nats_port,
                 guests: given.nats_guests,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use api::Api;
 use bus::{Bus, Supervised};
+use gateway::Gateway;
 use model::Secret;
 use runtime::process::{Process, Shutdown};
 use runtime::telemetry::{Logs, Metrics};
@@ -214,7 +215,14 @@ impl House {
         if let Some(listener) = gateway_port {
             let vault = vault.clone().context("the gateway needs the key store")?;
             let doors = gateway::Doors { bus: bus.clone(), vault, egress };
-            process.spawn("gateway", gateway::run(options.gateway, doors, listener, process.stopping()));
+            let gateway = Gateway::new(options.gateway, doors);
+            let serving = gateway.clone();
+            process.readiness().add("gateway", move || {
+                let ready = serving.ready();
+                async move { ready.then_some(()).ok_or_else(|| "has not seen a configuration yet".to_owned()) }
+            });
+            let stopping = process.stopping();
+            process.spawn("gateway", async move { gateway.serve(listener, stopping).await });
         }
 
         let house = Self { addresses, first, data_dir: dir, bus, store, server };
