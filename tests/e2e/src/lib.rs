@@ -1,1 +1,8 @@
-//! Under construction.
+//! The promises as sentences, tried on a whole house with real servers and stand-ins over real HTTP.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod main_job;
+#[cfg(test)]
+mod nothing_lost;

@@ -1,0 +1,90 @@
+//! Bad input gets a problem that says where and what to change, and nothing is half saved.
+
+use harness::{House, outside};
+use reqwest::Method;
+use reqwest::header::IF_MATCH;
+use serde_json::{Value, json};
+
+fn pointer(problem: &Value) -> &str {
+    problem["errors"][0]["pointer"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_with_what_to_change() {
+    let outside = outside(&[("poly", "polygon")]).await;
+    let house = House::start().await;
+    let admin = &house.admin;
+    admin.integrate(&outside, "poly", "polygon").await;
+
+    let (status, problem) = admin.post("/integrations", json!({"id": "x", "provider": "poligon"})).await;
+    assert_eq!((status, pointer(&problem)), (422, "/provider"), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("polygon")), "{problem}");
+
+    let (status, problem) = admin.post("/integrations", json!({"id": "x", "provider": "ftx"})).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("provider_defunct")), "{problem}");
+
+    let (status, problem) =
+        admin.post("/integrations", json!({"id": "x", "provider": "polygon", "timeout": 5})).await;
+    assert_eq!((status, pointer(&problem)), (422, "/timeout"), "{problem}");
+
+    let (status, problem) = admin.post("/integrations", json!({"id": "poly", "provider": "polygon"})).await;
+    assert_eq!(status, 409, "{problem}");
+
+    let inward = json!({"id": "w", "kind": "http", "url": "http://169.254.169.254/latest"});
+    let (status, problem) = admin.post("/webhooks", inward).await;
+    assert_eq!((status, pointer(&problem)), (422, "/url"), "{problem}");
+    assert_eq!(admin.get("/webhooks").await.1["items"], json!([]), "nothing was saved");
+
+    let patch = admin.api(Method::PATCH, "/integrations/poly").json(&json!({"timeout_ms": 3000}));
+    let (status, problem) = harness::client::body(patch.send().await.expect("the api answers")).await;
+    assert_eq!(status, 428, "{problem}");
+    let patch = admin.api(Method::PATCH, "/integrations/poly").json(&json!({"timeout_ms": 3000}));
+    let stale = patch.header(IF_MATCH, "\"1\"").send().await.expect("the api answers");
+    assert_eq!(harness::client::body(stale).await.0, 412);
+
+    let template = json!({"template": "line one\n{{ nothing }}", "variables": {}});
+    let (status, problem) = admin.post("/templates:render", template).await;
+    assert_eq!((status, &problem["line"], &problem["column"]), (422, &json!(2), &json!(4)), "{problem}");
+
+    let (status, problem) = admin.get("/integrations/pol").await;
+    assert_eq!(status, 404, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("poly")), "{problem}");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_reads_and_changes_nothing_and_a_secret_is_shown_nowhere() {
+    let outside = outside(&[("poly", "polygon")]).await;
+    let house = House::start().await;
+    let admin = &house.admin;
+    admin.integrate(&outside, "poly", "polygon").await;
+    let made =
+        admin.make("/tokens", json!({"id": "reader", "role": "viewer", "actor": "agent:reader"})).await;
+    let viewer = admin.with_token(made["token"].as_str().expect("the token is shown once"));
+
+    assert_eq!(viewer.get("/integrations").await.0, 200);
+    for (path, body) in [
+        ("/keys/poly:reveal", json!({"reason": "curious"})),
+        ("/keys/poly:rotate", json!({"fields": {"api_key": "x"}})),
+        ("/routes", json!({"id": "r", "integrations": ["poly"]})),
+        ("/tokens", json!({"id": "t", "role": "admin"})),
+    ] {
+        let (status, problem) = viewer.post(path, body).await;
+        assert_eq!(status, 403, "{path}: {problem}");
+    }
+    let secret = harness::key_of("poly");
+    let mut texts = vec![admin.metrics().await];
+    for path in
+        ["/keys", "/keys/poly", "/keys/poly/versions", "/integrations", "/audit", "/tokens", "/webhooks"]
+    {
+        texts.push(admin.get(path).await.1.to_string());
+    }
+    assert!(texts.iter().all(|text| !text.contains(&secret)), "the key is shown nowhere");
+    let (status, revealed) = admin.post("/keys/poly:reveal", json!({"reason": "rotation drill"})).await;
+    assert_eq!((status, &revealed["fields"]["api_key"]), (200, &json!(secret)));
+    let (_, log) = admin.get("/audit?action=key.reveal").await;
+    let outcomes: Vec<&str> =
+        log["items"].as_array().expect("a list").iter().filter_map(|e| e["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["ok", "intent", "denied"], "newest first");
+    house.stop().await;
+}
