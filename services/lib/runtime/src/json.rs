@@ -161,6 +161,7 @@ fn escape(key: &str) -> String {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use axum::http::HeaderName;
     use model::Secret;
     use serde::Deserialize;
     use std::collections::BTreeMap;
@@ -228,12 +229,34 @@ mod tests {
                 .header(CONTENT_TYPE, media_type)
                 .body(Body::from("{\"id\":1}"))
                 .expect("a request");
-            Json::<Order>::from_request(request, &()).await.map(|_| ()).map_err(|problem| problem.status)
+            let read = <Json<Order> as FromRequest<()>>::from_request(request, &()).await;
+            read.map(|_| ()).map_err(|problem| problem.status)
         };
         assert_eq!(ask("application/json; charset=utf-8").await, Ok(()));
         assert_eq!(ask("application/merge-patch+json").await, Ok(()));
         assert_eq!(ask("text/plain").await, Err(415));
         assert_eq!(ask("").await, Err(415));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_may_be_left_out_is_still_refused_when_it_is_wrong() {
+        let ask = async |headers: &[(HeaderName, &str)], body: &'static str| {
+            let request = Request::post("/").body(Body::from(body)).expect("a request");
+            let (mut parts, body) = request.into_parts();
+            for (name, value) in headers {
+                parts.headers.insert(name, value.parse().expect("a value"));
+            }
+            let request = Request::from_parts(parts, body);
+            let read = <Json<Order> as OptionalFromRequest<()>>::from_request(request, &()).await;
+            read.map(|body| body.is_some()).map_err(|problem| problem.status)
+        };
+        let json = (CONTENT_TYPE, "application/json");
+        assert_eq!(ask(&[], "").await, Ok(false));
+        assert_eq!(ask(&[json.clone(), (CONTENT_LENGTH, "0")], "").await, Ok(false));
+        assert_eq!(ask(std::slice::from_ref(&json), r#"{"id": 1}"#).await, Ok(true));
+        assert_eq!(ask(std::slice::from_ref(&json), "{}").await, Err(422));
+        assert_eq!(ask(&[json], "").await, Err(400));
+        assert_eq!(ask(&[(CONTENT_TYPE, "text/plain")], r#"{"id": 1}"#).await, Err(415));
     }
 
     #[tokio::test]
