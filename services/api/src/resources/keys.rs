@@ -1,44 +1,34 @@
 //! `/keys`: providers' credentials. Values go in and, but for an audited reveal, never out.
 
+pub(crate) mod secrets;
+mod values;
+
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use metrics::counter;
-use model::ask::{Pong, TestIntegration};
+use http::{HeaderMap, StatusCode};
 use model::audit::Verb;
 use model::config::Kind;
-use model::event::{KeyCreated, KeyRevoked, KeyRotated};
-use model::integration::{CUSTOM_PROVIDER, Integration};
+use model::event::KeyCreated;
 use model::key::{Key, KeyFact, KeyState, KeyVersion};
 use model::secret::Fields;
 use model::token::Permission;
 use model::{KeyId, ProviderId, Timestamp};
 use runtime::Problem;
-use runtime::json::Json;
-use runtime::json::Query;
+use runtime::json::{Json, Query};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use store::Write;
 use utoipa::ToSchema;
 use vault::Expected;
 
-use super::{Patch, matching, merge, providers, stored, tagged, typed};
+use super::{Patch, matching, merge, stored, tagged, typed};
 use crate::access::{Caller, viewing};
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
-use crate::idempotency::SHOWN_ONCE;
 use crate::page::{Page, Paging};
 use crate::problems::{exists, missing, of_vault};
 use crate::state::Api;
-use crate::telemetry::KEY_REVEALS;
-
-/// Fields of one key, and bytes of one value.
-const FIELDS_MAX: usize = 16;
-const VALUE_BYTES_MAX: usize = 16 * 1024;
-/// Versions that are remembered; the oldest revoked ones are forgotten first.
-const VERSIONS_MAX: usize = 100;
 
 /// A key, masked.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,76 +77,6 @@ pub(crate) struct NewKey {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     expires_at: Option<Timestamp>,
-}
-
-/// New values for a key.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewValues {
-    /// All fields, new.
-    #[schema(value_type = BTreeMap<String, String>)]
-    fields: Fields,
-    /// When the provider stops taking them.
-    #[serde(default)]
-    expires_at: Option<Timestamp>,
-}
-
-/// Refuses what cannot be right; warns about what does not look right.
-fn check_fields(api: &Api, provider: &str, fields: &Fields) -> Result<Vec<String>, Problem> {
-    if fields.is_empty() || fields.len() > FIELDS_MAX {
-        return Err(Problem::validation("/fields", format!("must hold 1 to {FIELDS_MAX} values")));
-    }
-    for (name, value) in fields {
-        let pointer = format!("/fields/{}", name.replace('~', "~0").replace('/', "~1"));
-        if value.is_empty() || value.len() > VALUE_BYTES_MAX {
-            return Err(Problem::validation(&pointer, format!("must have 1 to {VALUE_BYTES_MAX} bytes")));
-        }
-        if value.expose().contains('\0') {
-            return Err(Problem::validation(&pointer, "must not hold a NUL"));
-        }
-    }
-    if provider == CUSTOM_PROVIDER {
-        return Ok(Vec::new());
-    }
-    let provider = providers::named(api, provider, "/provider")?;
-    let mut warnings = Vec::new();
-    for field in &provider.fields {
-        match fields.get(&field.name) {
-            Some(value) => warnings.extend(field.warn(value.expose())),
-            None if field.required => {
-                let detail = format!("{} needs it: {}", provider.name, field.label);
-                return Err(Problem::validation(format!("/fields/{}", field.name), detail));
-            }
-            None => {}
-        }
-    }
-    let known: Vec<&str> = provider.fields.iter().map(|field| field.name.as_str()).collect();
-    if let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(Problem::validation(
-            &format!("/fields/{unknown}"),
-            format!("{} has no such field; it has {}", provider.name, known.join(", ")),
-        ));
-    }
-    Ok(warnings)
-}
-
-fn version_of(id: &KeyId, number: u32, fields: &Fields, at: Timestamp) -> KeyVersion {
-    let mut digest = Sha256::new();
-    for (name, value) in fields {
-        for part in [id.as_str(), name, value.expose()] {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-    }
-    let fingerprint = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    KeyVersion {
-        version: number,
-        state: KeyState::Active,
-        created_at: at,
-        revoked_at: None,
-        fields: fields.iter().map(|(name, value)| (name.clone(), value.masked())).collect(),
-        fingerprint,
-    }
 }
 
 fn fact(key: &Key, version: u32, caller: &Caller, at: Timestamp) -> KeyFact {
@@ -233,7 +153,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let deed = Deed::to(Kind::Key, &new.id, "key.create", Verb::Create);
     caller.may(&api, Permission::Keys, &deed).await?;
-    let warnings = check_fields(&api, new.provider.as_str(), &new.fields)?;
+    let warnings = values::check(&api, new.provider.as_str(), &new.fields)?;
     if api.config().await?.keys.contains_key(&new.id) {
         return Err(exists("key", new.id.as_str()));
     }
@@ -251,7 +171,7 @@ pub(crate) async fn create(
                 environment: new.environment.clone().unwrap_or_else(|| "production".to_owned()),
                 labels: new.labels.clone(),
                 expires_at: new.expires_at,
-                versions: vec![version_of(&new.id, number, &new.fields, at)],
+                versions: vec![values::version_of(&new.id, number, &new.fields, at)],
             };
             let write = Write::Create { kind: Kind::Key, id: new.id.to_string(), body: stored(&key)? };
             let created = api.fact(KeyCreated(fact(&key, number, &caller, at)))?;
@@ -358,215 +278,4 @@ pub(crate) async fn delete(
         .await?;
     api.vault.remove(&vault::Path::key(&key)).await.map_err(of_vault)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Stores new values; the old ones stay readable until they are revoked.
-#[utoipa::path(post, path = "/keys/{id}/~rotate", tag = "keys", params(("id" = String, Path)), request_body = NewValues,
-    responses((status = 200, body = View), (status = 422, body = Problem)))]
-pub(crate) async fn rotate(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Json(new): Json<NewValues>,
-) -> Result<Response, Problem> {
-    let deed = Deed::to(Kind::Key, &id, "key.rotate", Verb::Update);
-    caller.may(&api, Permission::Keys, &deed).await?;
-    let key = find(&api.config().await?, &id)?.body.clone();
-    let warnings = check_fields(&api, key.provider.as_str(), &new.fields)?;
-    let path = vault::Path::key(&key.id);
-    let number = api.vault.write(&path, &new.fields, Expected::Any).await.map_err(of_vault)?;
-    let made = api
-        .change(&caller, |config, at| {
-            let kept = find(config, &id)?;
-            let mut key = kept.body.clone();
-            for version in key.versions.iter_mut().filter(|version| version.state == KeyState::Active) {
-                version.state = KeyState::Retiring;
-            }
-            key.versions.push(version_of(&key.id, number, &new.fields, at));
-            if key.versions.len() > VERSIONS_MAX {
-                if let Some(oldest) =
-                    key.versions.iter().position(|version| version.state == KeyState::Revoked)
-                {
-                    key.versions.remove(oldest);
-                }
-            }
-            key.expires_at = new.expires_at;
-            let write =
-                Write::Update { kind: Kind::Key, id: id.clone(), body: stored(&key)?, expected: None };
-            let rotated = api.fact(KeyRotated(fact(&key, number, &caller, at)))?;
-            Ok(Decision::write(write, deed.clone(), ()).and(rotated))
-        })
-        .await;
-    if made.is_err() {
-        api.vault.destroy(&path, number).await.map_err(of_vault)?;
-    }
-    made?;
-    answer(&api, &id, StatusCode::OK, warnings).await
-}
-
-/// Which version to revoke.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Revoke {
-    /// Only this version; all when absent.
-    #[serde(default)]
-    version: Option<u32>,
-    /// Why, for the audit log.
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-/// Revokes a key or one version of it: it is used no more, and its value is destroyed.
-#[utoipa::path(post, path = "/keys/{id}/~revoke", tag = "keys", params(("id" = String, Path)), request_body = Revoke,
-    responses((status = 200, body = View), (status = 404, body = Problem)))]
-pub(crate) async fn revoke(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Option<Json<Revoke>>,
-) -> Result<Response, Problem> {
-    let revoke = body.map(|Json(body)| body).unwrap_or_default();
-    let mut deed = Deed::to(Kind::Key, &id, "key.revoke", Verb::Update);
-    deed.reason.clone_from(&revoke.reason);
-    caller.may(&api, Permission::Keys, &deed).await?;
-    let ((key, numbers), _) = api
-        .change(&caller, |config, at| {
-            let kept = find(config, &id)?;
-            let mut key = kept.body.clone();
-            let mut numbers = Vec::new();
-            for version in &mut key.versions {
-                let meant = revoke.version.is_none_or(|number| number == version.version);
-                if meant && version.state != KeyState::Revoked {
-                    version.state = KeyState::Revoked;
-                    version.revoked_at = Some(at);
-                    numbers.push(version.version);
-                }
-            }
-            if let (Some(number), true) = (revoke.version, numbers.is_empty()) {
-                return Err(Problem::validation(
-                    "/version",
-                    format!("there is no version {number} that is not revoked yet"),
-                ));
-            }
-            let write =
-                Write::Update { kind: Kind::Key, id: id.clone(), body: stored(&key)?, expected: None };
-            let mut decision = Decision::write(write, deed.clone(), (key.id.clone(), numbers.clone()));
-            for number in &numbers {
-                decision.facts.push(api.fact(KeyRevoked(fact(&key, *number, &caller, at)))?);
-            }
-            Ok(decision)
-        })
-        .await?;
-    for number in numbers {
-        api.vault.destroy(&vault::Path::key(&key), number).await.map_err(of_vault)?;
-    }
-    answer(&api, &id, StatusCode::OK, Vec::new()).await
-}
-
-/// Why a value should be shown.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reveal {
-    /// For the audit log; 3 to 500 characters.
-    reason: String,
-    /// Which version; the active one when absent.
-    #[serde(default)]
-    version: Option<u32>,
-}
-
-/// Shows a key's values. The audit entry is durable before they are read: no entry, no value.
-#[utoipa::path(post, path = "/keys/{id}/~reveal", tag = "keys", params(("id" = String, Path)), request_body = Reveal,
-    responses((status = 200, description = "`{\"id\", \"version\", \"fields\": {…}}`, never cached", body = Object), (status = 403, body = Problem)))]
-pub(crate) async fn reveal(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Json(reveal): Json<Reveal>,
-) -> Result<Response, Problem> {
-    let mut deed = Deed::to(Kind::Key, &id, "key.reveal", Verb::View);
-    deed.reason = Some(reveal.reason.chars().take(500).collect());
-    caller.may(&api, Permission::Reveal, &deed).await?;
-    if !(3..=500).contains(&reveal.reason.trim().chars().count()) {
-        return Err(Problem::validation("/reason", "say why, in 3 to 500 characters"));
-    }
-    let fresh = std::time::Duration::from_secs(api.settings.reveal_fresh_secs);
-    if caller.authenticated_at.is_some_and(|at| Timestamp::now().since(at) > fresh) {
-        api.audit(&caller, &deed, "denied").await?;
-        return Err(Problem::out_of_bounds(
-            "prove your password again with POST /api/v1/sessions:reauthenticate",
-        )
-        .with_code("reauthentication_required"));
-    }
-    let config = api.config().await?;
-    let kept = find(&config, &id)?;
-    let number = reveal.version.or_else(|| kept.body.active().map(|version| version.version));
-    let live = |number: &u32| {
-        kept.body.versions.iter().any(|v| v.version == *number && v.state != KeyState::Revoked)
-    };
-    let Some(number) = number.filter(live) else {
-        return Err(Problem::conflict("this version is revoked and its value destroyed"));
-    };
-    api.audit(&caller, &deed, "intent").await?;
-    let held = match api.vault.read(&vault::Path::key(&kept.body.id), Some(number)).await {
-        Ok(held) => held,
-        Err(error) => {
-            api.audit(&caller, &deed, "failed").await?;
-            return Err(of_vault(error));
-        }
-    };
-    api.audit(&caller, &deed, "ok").await?;
-    counter!(KEY_REVEALS, "provider" => kept.body.provider.to_string()).increment(1);
-    let fields: serde_json::Map<String, serde_json::Value> =
-        held.fields.iter().map(|(name, value)| (name.clone(), value.expose().into())).collect();
-    let body = serde_json::json!({"id": id, "version": number, "fields": fields});
-    let mut response = axum::Json(body).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(SHOWN_ONCE, HeaderValue::from_static("1"));
-    Ok(response)
-}
-
-/// Which version to test.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Test {
-    /// The active one when absent.
-    #[serde(default)]
-    version: Option<u32>,
-}
-
-/// Asks the provider whether it takes the key.
-#[utoipa::path(post, path = "/keys/{id}/~test", tag = "keys", params(("id" = String, Path)), request_body = Test,
-    responses((status = 200, body = Pong), (status = 422, body = Problem)))]
-pub(crate) async fn test(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Option<Json<Test>>,
-) -> Result<Response, Problem> {
-    let version = body.and_then(|Json(body)| body.version);
-    let deed = Deed::to(Kind::Key, &id, "key.test", Verb::Use);
-    caller.may(&api, Permission::Keys, &deed).await?;
-    let config = api.config().await?;
-    let key = find(&config, &id)?.body.clone();
-    // Where the key is used it is tried there: the address may be the team's own.
-    let used = config
-        .integrations
-        .values()
-        .find(|it| it.body.key.as_ref() == Some(&key.id))
-        .map(|it| it.body.clone());
-    let integration = match used {
-        Some(integration) => integration,
-        None if key.provider.as_str() == CUSTOM_PROVIDER => {
-            return Err(Problem::conflict("no integration uses it yet, so there is no address to try it at"));
-        }
-        None => typed::<Integration>(serde_json::json!({
-            "id": "trial", "provider": key.provider, "environment": key.environment, "key": key.id,
-        }))?,
-    };
-    api.audit(&caller, &deed, "ok").await?;
-    let question = TestIntegration { integration, trial: None, version };
-    match api.ask::<_, Pong>("prober", "test", &question).await? {
-        Ok(pong) => Ok(axum::Json(pong).into_response()),
-        Err(refused) => Err(Problem::validation("", refused.detail)),
-    }
 }
