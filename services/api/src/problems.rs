@@ -15,7 +15,7 @@ pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Problem {
 pub(crate) fn of_store(error: store::Error) -> Problem {
     match error {
         store::Error::Exists { kind, id } => exists(kind, &id),
-        store::Error::Missing { kind, id } => Problem::not_found(&kind, &id, [] as [&str; 0]),
+        store::Error::Missing { kind, id } => Problem::not_found(kind, &id, [] as [&str; 0]),
         store::Error::Stale { .. } => Problem::stale(),
         error if error.is_transient() => {
             Problem::unavailable("the database does not answer; try again", RETRY_SECS)

@@ -26,7 +26,10 @@ pub(crate) async fn run(api: Api, stopping: CancellationToken) -> anyhow::Result
         match once(&api, published).await {
             Ok(revision) => published = Some(revision),
             Err(error) => {
-                warn!(error = format!("{error:#}"), "The configuration could not be published; trying again.")
+                warn!(
+                    error = format!("{error:#}"),
+                    "The configuration could not be published; trying again."
+                );
             }
         }
         tokio::select! {

@@ -68,17 +68,16 @@ pub(crate) fn integration<'a>(
             ));
         }
         let auth = it.auth.as_ref().or_else(|| provider.map(|provider| provider.auth_in(&it.environment)));
-        if let (Some(auth), Some(version)) = (auth, kept.body.active()) {
-            if let Some(missing) =
+        if let (Some(auth), Some(version)) = (auth, kept.body.active())
+            && let Some(missing) =
                 auth.fields().into_iter().find(|field| !version.fields.contains_key(*field))
-            {
-                return Err(Problem::validation(
-                    "/key",
-                    format!(
-                        "the key `{key}` has no field `{missing}`, which this integration shows to its provider"
-                    ),
-                ));
-            }
+        {
+            return Err(Problem::validation(
+                "/key",
+                format!(
+                    "the key `{key}` has no field `{missing}`, which this integration shows to its provider"
+                ),
+            ));
         }
     }
     Ok(provider)
@@ -162,13 +161,13 @@ fn quotas(it: &Integration) -> Result<(), Problem> {
     for (i, quota) in it.quotas.iter().enumerate() {
         if quota.requests == 0 {
             return Err(Problem::validation(
-                &format!("/quotas/{i}/requests"),
+                format!("/quotas/{i}/requests"),
                 "must be at least 1: a limit of 0 can never be met",
             ));
         }
         if quota.name.is_empty() || quota.name.len() > 63 || !names.insert(&quota.name) {
             return Err(Problem::validation(
-                &format!("/quotas/{i}/name"),
+                format!("/quotas/{i}/name"),
                 "must be 1 to 63 characters and unique in the integration",
             ));
         }
@@ -198,18 +197,18 @@ pub(crate) fn route(config: &Config, route: &Route) -> Result<(), Problem> {
     for (i, id) in route.integrations.iter().enumerate() {
         if !config.integrations.contains_key(id) {
             return Err(Problem::validation(
-                &format!("/integrations/{i}"),
+                format!("/integrations/{i}"),
                 format!("there is no integration `{id}`"),
             ));
         }
         if !seen.insert(id) {
-            return Err(Problem::validation(&format!("/integrations/{i}"), format!("`{id}` is named twice")));
+            return Err(Problem::validation(format!("/integrations/{i}"), format!("`{id}` is named twice")));
         }
     }
     for (i, method) in route.repeatable_methods.iter().enumerate() {
         if !matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE") {
             return Err(Problem::validation(
-                &format!("/repeatable_methods/{i}"),
+                format!("/repeatable_methods/{i}"),
                 "must be POST, PUT, PATCH or DELETE",
             ));
         }

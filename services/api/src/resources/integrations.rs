@@ -175,10 +175,10 @@ async fn answer(
     let config = api.config().await?;
     let kept = find(&config, id.as_str())?;
     let mut response = tagged(status, revision, &view(api, kept.clone()));
-    if status == StatusCode::CREATED {
-        if let Ok(location) = format!("/api/v1/integrations/{id}").parse() {
-            response.headers_mut().insert(http::header::LOCATION, location);
-        }
+    if status == StatusCode::CREATED
+        && let Ok(location) = format!("/api/v1/integrations/{id}").parse()
+    {
+        response.headers_mut().insert(http::header::LOCATION, location);
     }
     Ok(response)
 }

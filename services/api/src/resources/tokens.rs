@@ -108,7 +108,7 @@ pub(crate) async fn create(
     for (i, net) in input.bounds.addresses.iter().enumerate() {
         net.parse::<IpNet>().map_err(|_| {
             Problem::validation(
-                &format!("/bounds/addresses/{i}"),
+                format!("/bounds/addresses/{i}"),
                 format!("`{}` is not a network such as 10.0.0.0/8", net.escape_debug()),
             )
         })?;
@@ -138,7 +138,7 @@ pub(crate) async fn create(
         for (i, id) in input.bounds.integrations.iter().enumerate() {
             if !config.integrations.contains_key(id) {
                 return Err(Problem::validation(
-                    &format!("/bounds/integrations/{i}"),
+                    format!("/bounds/integrations/{i}"),
                     format!("there is no integration `{id}`"),
                 ));
             }
@@ -146,7 +146,7 @@ pub(crate) async fn create(
         for (i, id) in input.bounds.routes.iter().enumerate() {
             if !config.routes.contains_key(id) {
                 return Err(Problem::validation(
-                    &format!("/bounds/routes/{i}"),
+                    format!("/bounds/routes/{i}"),
                     format!("there is no route `{id}`"),
                 ));
             }

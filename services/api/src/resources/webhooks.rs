@@ -196,13 +196,13 @@ async fn check(api: &Api, input: &Input, webhook: &Webhook, fields: &Fields) -> 
         let question = Preview { kind: input.kind, template: Some(template.clone()), alert: None };
         api.ask::<_, Previewed>("webhooks", "preview", &question)
             .await?
-            .map_err(|refused| in_template("/template", refused))?;
+            .map_err(|refused| in_template("/template", &refused))?;
     }
     Ok(())
 }
 
 /// A template's fault, with its place.
-pub(crate) fn in_template(pointer: &str, refused: Refused) -> Problem {
+pub(crate) fn in_template(pointer: &str, refused: &Refused) -> Problem {
     let place = match (refused.line, refused.column) {
         (Some(line), Some(column)) => format!("line {line}, column {column}: "),
         _ => String::new(),
@@ -465,7 +465,7 @@ pub(crate) async fn preview(
     let question = Preview { kind: input.kind, template: input.template, alert: input.alert };
     match api.ask::<_, Previewed>("webhooks", "preview", &question).await? {
         Ok(previewed) => Ok(axum::Json(previewed).into_response()),
-        Err(refused) => Err(in_template("/template", refused)),
+        Err(refused) => Err(in_template("/template", &refused)),
     }
 }
 
@@ -473,5 +473,5 @@ pub(crate) async fn preview(
 pub(crate) async fn render(api: &Api, question: &Render) -> Result<Rendered, Problem> {
     api.ask::<_, Rendered>("webhooks", "render", question)
         .await?
-        .map_err(|refused| in_template("/template", refused))
+        .map_err(|refused| in_template("/template", &refused))
 }
