@@ -101,7 +101,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "/p/binance/api/v3/ticker/price?symbol=BTCUSDT", None),
     ("GET", "/r/quotes/v2/aggs/ticker/MSFT/prev", None),
     ("GET", "/p/coingecko/simple/price?ids=bitcoin&vs_currencies=usd", None),
-    ("GET", "/p/finnhub/quote?symbol=AAPL", None),
+    ("GET", "/p/twelve-data/price?symbol=AAPL", None),
 ]
 
 
