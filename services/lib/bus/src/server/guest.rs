@@ -1,8 +1,9 @@
 //! What a program on this machine may do on the supervised server without a login: listen to events, raise and
-//! resolve alerts, and read streams and buckets. Nothing else, and never instead of a worker.
+//! resolve alerts, and read what is on a stream or true now. Nothing else, and never instead of a worker.
 //!
 //! Subscribers are users of the product, and on one machine a login would only be copied around. The server
-//! listens on loopback only; no event and no bucket holds a secret. An operator can shut the door.
+//! listens on loopback only, and no event holds a secret. A guest makes no consumers: a consumer delivers to
+//! whatever subject its maker names, and no permission looks into that. An operator can shut the door.
 
 use crate::table;
 
@@ -18,37 +19,18 @@ fn publish() -> Vec<String> {
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.LIST",
         "$JS.API.STREAM.INFO.*",
-        "$JS.API.CONSUMER.INFO.*.*",
-        "$JS.API.STREAM.MSG.GET.*",
-        "$JS.API.DIRECT.GET.>",
-        "$JS.FC.>",
     ];
     let mut subjects: Vec<String> = fixed.iter().map(|&subject| subject.to_owned()).collect();
-    // Work is for workers: that stream can be looked at, but not read.
-    let streams = table::STREAMS
-        .iter()
-        .filter(|stream| stream.keep != table::Keep::Work)
-        .map(|stream| stream.name.to_owned());
-    let buckets = table::Bucket::ALL.iter().map(|bucket| format!("KV_{}", bucket.name()));
+    // The configuration names hashes of tokens, and who leads is nobody's business.
+    let buckets =
+        [table::Bucket::Health, table::Bucket::Routes].map(|bucket| format!("KV_{}", bucket.name()));
+    let streams = table::STREAMS.iter().map(|stream| stream.name.to_owned());
     for stream in streams.chain(buckets) {
-        subjects.push(format!("$JS.API.CONSUMER.CREATE.{stream}"));
-        subjects.push(format!("$JS.API.CONSUMER.CREATE.{stream}.>"));
-        subjects.push(format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"));
+        subjects.push(format!("$JS.API.STREAM.MSG.GET.{stream}"));
+        subjects.push(format!("$JS.API.DIRECT.GET.{stream}"));
+        subjects.push(format!("$JS.API.DIRECT.GET.{stream}.>"));
     }
     subjects
-}
-
-/// What guests may not publish although a wider subject is allowed: pulling instead of a worker, or changing one.
-fn refused() -> Vec<String> {
-    let worker = |durable: &table::Durable| {
-        let (stream, name) = (durable.stream, durable.name);
-        [
-            format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"),
-            format!("$JS.API.CONSUMER.CREATE.{stream}.{name}"),
-            format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.>"),
-        ]
-    };
-    table::DURABLES.iter().flat_map(worker).collect()
 }
 
 fn list(subjects: &[String]) -> String {
@@ -58,9 +40,8 @@ fn list(subjects: &[String]) -> String {
 /// The permissions as the server's configuration has them.
 pub(super) fn permissions() -> String {
     format!(
-        "publish: {{ allow: [{}], deny: [{}] }}, subscribe: {{ allow: [\"sb.v1.>\", \"_INBOX.>\"] }}",
-        list(&publish()),
-        list(&refused())
+        "publish: {{ allow: [{}] }}, subscribe: {{ allow: [\"sb.v1.>\", \"_INBOX.>\"] }}",
+        list(&publish())
     )
 }
 
@@ -69,15 +50,14 @@ mod tests {
     use super::*;
 
     fn allowed(subject: &str) -> bool {
-        let any = |patterns: Vec<String>| patterns.iter().any(|pattern| table::matches(pattern, subject));
-        any(publish()) && !any(refused())
+        publish().iter().any(|pattern| table::matches(pattern, subject))
     }
 
     #[test]
     fn a_guest_raises_alerts_and_reads_and_does_no_workers_job() {
         for good in [
             "sb.v1.alert.critical.screener.raised",
-            "$JS.API.CONSUMER.CREATE.ALERTS.mine.sb.v1.alert.>",
+            "$JS.API.DIRECT.GET.KV_routes.$KV.routes.quotes",
             "$JS.API.INFO",
         ] {
             assert!(allowed(good), "{good}");
@@ -87,6 +67,10 @@ mod tests {
             "sb.v1.audit.user-admin.recorded",
             "sb.ask.v1.prober.test",
             "$KV.config.snapshot",
+            "$JS.API.DIRECT.GET.KV_config.$KV.config.snapshot",
+            "$JS.API.CONSUMER.CREATE.ALERTS",
+            "$JS.API.CONSUMER.CREATE.ALERTS.mine.sb.v1.alert.>",
+            "$JS.API.CONSUMER.DURABLE.CREATE.ALERTS.mine",
             "$JS.API.STREAM.DELETE.ALERTS",
             "$JS.API.STREAM.PURGE.ALERTS",
             "$JS.API.CONSUMER.MSG.NEXT.ALERTS.webhooks",
