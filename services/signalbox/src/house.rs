@@ -235,6 +235,11 @@ impl House {
         &self.addresses
     }
 
+    /// Its connection to the bus.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
     /// What the first start made; shown once.
     pub fn first(&self) -> Option<&api::bootstrap::First> {
         self.first.as_ref()

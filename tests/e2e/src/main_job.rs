@@ -131,8 +131,8 @@ async fn a_provider_fails_traffic_moves_and_people_hear() {
         "the provider got its key"
     );
 
-    let listener = house.listener("main-job").await;
-    let mut tail = listener.tail(vec!["sb.v1.>".to_owned()], Start::New).await.expect("guests may listen");
+    let mut tail =
+        house.bus().tail(vec!["sb.v1.>".to_owned()], Start::New).await.expect("the bus can be listened to");
     let mut seen = Vec::new();
     let caller = caller(&admin);
     until("the caller calls", || async { (caller.calls.load(Ordering::Relaxed) > 10).then_some(()) }).await;
@@ -185,5 +185,29 @@ async fn a_provider_fails_traffic_moves_and_people_hear() {
         assert!(!log["items"].as_array().expect("a list").is_empty(), "{target} is in the audit log");
     }
     assert_eq!(admin.get("/audit/verify").await.1["intact"], true);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_without_a_login_raises_alerts_and_changes_nothing_else() {
+    let house = House::start().await;
+    let guest = house.guest().await.expect("guests may connect");
+    let raised: model::alert::AlertRaised = serde_json::from_value(json!({
+        "alert": "mine", "severity": "error", "alert_type": "price", "title": "IBM crossed 190", "source": "screener",
+        "fingerprint": "ibm-190", "at": "2026-11-21T00:00:00Z",
+    }))
+    .expect("an alert");
+    guest.publish(&guest.envelope(raised)).await.expect("guests may raise alerts");
+    until("the alert is known", || async {
+        let (_, alerts) = house.admin.get("/alerts?source=screener").await;
+        (alerts["items"][0]["title"] == "IBM crossed 190").then_some(())
+    })
+    .await;
+    let kv = guest.bucket(bus::Bucket::Config).await;
+    let written = match kv {
+        Ok(kv) => kv.put("snapshot", &json!({})).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!written, "a guest changes no configuration");
     house.stop().await;
 }
