@@ -15,6 +15,7 @@ use model::id::Slug;
 use model::token::{Actor, Bounds, Permission, Role, Token};
 use model::{IntegrationId, RouteId, Timestamp};
 use runtime::Problem;
+use runtime::problem::RequestId;
 
 use crate::change::Deed;
 use crate::config::User;
@@ -108,10 +109,6 @@ impl FromRequestParts<Api> for Caller {
         Err(Problem::unauthorized("send `Authorization: Bearer sbt_…`, or log in with POST /api/v1/sessions"))
     }
 }
-
-/// The id of a request, made at the edge.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
 
 pub(crate) fn peer(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical())

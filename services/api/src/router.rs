@@ -3,22 +3,22 @@
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderValue, Method, header};
 use runtime::Problem;
+use runtime::problem::name_requests;
 use tower::ServiceExt;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::RequestId;
 use crate::resources::{
     alerts, audit, deliveries, integrations, keys, providers, routes as route, sessions, silences, stream,
     templates, tokens, usage, users, webhooks,
 };
-use crate::state::{Api, random};
+use crate::state::Api;
 use crate::{actions, idempotency};
 
 #[derive(OpenApi)]
@@ -126,8 +126,16 @@ pub fn router(api: Api) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), idempotency::layer))
         .layer(DefaultBodyLimit::max(api.settings.body_bytes_max))
         .with_state(api);
-    // Verbs are split from ids before the router looks at the path.
-    Router::new().fallback_service(inner.map_request(actions::split_verb)).layer(middleware::from_fn(edge))
+    outside(inner)
+}
+
+/// What stands around the router. Verbs are split from ids before it looks at the path, and requests are named
+/// before that, so that problems show the path that was asked.
+fn outside(inner: Router) -> Router {
+    Router::new()
+        .fallback_service(inner.map_request(actions::split_verb))
+        .layer(middleware::from_fn(name_requests))
+        .layer(middleware::from_fn(edge))
 }
 
 async fn nothing(State(_): State<Api>, request: Request) -> Problem {
@@ -138,17 +146,36 @@ async fn wrong_method(method: Method, request: Request) -> Problem {
     Problem::method_not_allowed(method.as_str(), &request.uri().path().replace(actions::MARK, ":"))
 }
 
-/// What every request gets: an id, and answers that no browser guesses at or keeps.
-async fn edge(mut request: Request, next: Next) -> Response {
-    let id = format!("{:032x}", random());
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await.into_response();
+/// Answers that no browser guesses at or keeps.
+async fn edge(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert("x-request-id", id);
-    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use runtime::problem::REQUEST_ID;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_shows_the_path_that_was_asked_and_the_request() {
+        let refuse = post(async || Problem::conflict("it is revoked"));
+        let router = outside(Router::new().route("/keys/{id}/~reveal", refuse));
+        let request = Request::post("/keys/a:reveal").body(Body::empty()).expect("a request");
+        let (head, body) = router.oneshot(request).await.expect("never fails").into_parts();
+        let body = to_bytes(body, 1 << 16).await.expect("a body");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem");
+        let id = head.headers[REQUEST_ID].to_str().expect("ASCII");
+        assert_eq!((head.status.as_u16(), &problem["instance"]), (409, &"/keys/a:reveal".into()));
+        assert_eq!(problem["request_id"], id);
+        assert_eq!(head.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(head.headers[header::REFERRER_POLICY], "no-referrer");
+        assert_eq!(head.headers[header::CACHE_CONTROL], "no-cache");
+    }
 }

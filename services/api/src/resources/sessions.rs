@@ -11,10 +11,11 @@ use model::token::{Actor, Bounds, Permission, Role};
 use model::{Secret, Timestamp};
 use runtime::Problem;
 use runtime::json::Json;
+use runtime::problem::RequestId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::{Caller, RequestId, SESSION_COOKIE, guesses, password, peer, token, user};
+use crate::access::{Caller, SESSION_COOKIE, guesses, password, peer, token, user};
 use crate::change::Deed;
 use crate::idempotency::SHOWN_ONCE;
 use crate::problems::of_store;
