@@ -2,7 +2,7 @@
 //!
 //! Whether a query returns data is shown against a real Prometheus elsewhere; this finds the misspelt name at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 use serde_json::Value;
@@ -18,7 +18,15 @@ const SERIES: &[&str] = &["_bucket", "_sum", "_count"];
 
 /// Names in dashboards and rules that are no metric of the code.
 pub fn check(files: &[File], metrics: &BTreeMap<String, Kind>) -> Vec<Fault> {
-    let name = Regex::new(r"\bsignalbox_[a-z0-9_]+").expect("a pattern of ours");
+    let name = Regex::new(r"([a-z0-9_]+:)?\bsignalbox_[a-z0-9_]+(:[a-z0-9_]+)?").expect("a pattern of ours");
+    let record = Regex::new(r"(?m)^\s*-?\s*record:\s*(\S+)\s*$").expect("a pattern of ours");
+    let recorded: BTreeSet<&str> = files
+        .iter()
+        .flat_map(|file| record.captures_iter(&file.text))
+        .filter_map(|hit| Some(hit.get(1)?.as_str()))
+        .collect();
+    let exists =
+        |name: &str| if name.contains(':') { recorded.contains(name) } else { exists(name, metrics) };
     let mut faults = Vec::new();
     for file in files {
         let queries = match queries(file) {
@@ -28,10 +36,7 @@ pub fn check(files: &[File], metrics: &BTreeMap<String, Kind>) -> Vec<Fault> {
                 continue;
             }
         };
-        for hit in queries
-            .iter()
-            .flat_map(|query| name.find_iter(query))
-            .filter(|hit| !exists(hit.as_str(), metrics))
+        for hit in queries.iter().flat_map(|query| name.find_iter(query)).filter(|hit| !exists(hit.as_str()))
         {
             let line = file.text.find(hit.as_str()).map_or(0, |at| line_of(&file.text, at));
             faults.push(Fault::at(
@@ -88,6 +93,14 @@ mod tests {
         let metrics = [("signalbox_x_total", Kind::Counter), ("signalbox_x_seconds", Kind::Histogram)];
         let metrics = metrics.map(|(name, kind)| (name.to_owned(), kind)).into();
         check(&[File::new(path, text)], &metrics).len()
+    }
+
+    #[test]
+    fn what_a_rule_records_may_be_asked_for_and_nothing_like_it() {
+        let rules = "- record: job:signalbox_x:rate5m\n  expr: rate(signalbox_x_total[5m])\n- expr: job:signalbox_x:rate5m > 1\n";
+        assert_eq!(count("deploy/prometheus/rules.yml", rules), 0);
+        let wrong = rules.replace("rate5m > 1", "rate1h > 1");
+        assert_eq!(count("deploy/prometheus/rules.yml", &wrong), 1);
     }
 
     #[test]
