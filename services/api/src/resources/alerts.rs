@@ -31,6 +31,7 @@ const FINGERPRINT_CHARS_MAX: usize = 255;
 /// An alert as an application raises it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AlertInput)]
 pub(crate) struct Input {
     severity: Severity,
     /// What kind of alert: `price`.
@@ -55,6 +56,7 @@ pub(crate) struct Input {
 
 /// An alert and where it is in its life.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertView)]
 pub(crate) struct View {
     /// Its id.
     id: AlertId,
@@ -235,6 +237,7 @@ async fn raise(api: &Api, input: Input) -> Result<AlertId, Problem> {
 /// What somebody says about an alert.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AlertNote)]
 pub(crate) struct Note {
     #[serde(default)]
     note: Option<String>,

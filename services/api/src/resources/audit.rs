@@ -79,6 +79,7 @@ impl Which {
 
 /// An entry of the log.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub(crate) struct Entry {
     sequence: u64,
     at: Timestamp,
@@ -239,6 +240,7 @@ fn quoted(cell: &str) -> String {
 
 /// What the chain says.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerified)]
 pub(crate) struct Verified {
     /// Whether every entry follows from the one before it.
     intact: bool,

@@ -27,6 +27,7 @@ const REPLAYS_MAX: u64 = 10_000;
 
 /// A delivery with all that is known.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryView)]
 pub(crate) struct View {
     #[serde(flatten)]
     delivery: Delivery,
@@ -102,6 +103,7 @@ async fn found(api: &Api, id: &str) -> Result<(Delivery, AlertRaised, Vec<Attemp
 
 /// What a replay made.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryReplayed)]
 pub(crate) struct Replayed {
     /// How many deliveries were (or, in a dry run, would be) made.
     count: u64,
@@ -146,6 +148,7 @@ async fn again(
 /// Which deliveries to send again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DeliveryRange)]
 pub(crate) struct Range {
     webhook: WebhookId,
     /// Only those in this state; `failed` when absent.

@@ -30,6 +30,7 @@ use crate::{resources::trial, validate};
 
 /// An integration with its health.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IntegrationView)]
 pub(crate) struct View {
     #[serde(flatten)]
     kept: Kept<Integration>,
@@ -349,6 +350,7 @@ fn pong(answer: Result<Pong, model::ask::Refused>) -> Result<Response, Problem> 
 /// A configuration to try, with a key that is not stored.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = IntegrationTrial)]
 pub(crate) struct Trial {
     /// The configuration; its id may be any.
     #[schema(value_type = Integration)]

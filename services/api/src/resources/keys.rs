@@ -32,6 +32,7 @@ use crate::state::Api;
 
 /// A key, masked.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyView)]
 pub(crate) struct View {
     #[serde(flatten)]
     kept: Kept<Key>,

@@ -26,6 +26,7 @@ use crate::validate;
 
 /// A route and where its traffic goes.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RouteView)]
 pub(crate) struct View {
     #[serde(flatten)]
     #[schema(value_type = Kept<Route>)]
@@ -202,6 +203,7 @@ pub(crate) async fn delete(
 /// Where to pin a route.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RoutePin)]
 pub(crate) struct Pin {
     /// One of the route's integrations.
     integration: IntegrationId,

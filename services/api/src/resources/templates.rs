@@ -16,6 +16,7 @@ use crate::state::Api;
 /// A template and what it may name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TemplateInput)]
 pub(crate) struct Input {
     /// Liquid.
     template: String,

@@ -27,6 +27,7 @@ use crate::state::Api;
 /// A token to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TokenInput)]
 pub(crate) struct Input {
     id: TokenId,
     /// `user:<name>` or `agent:<persona>`; the caller when absent.
@@ -41,6 +42,7 @@ pub(crate) struct Input {
 
 /// A token, without its value.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TokenView)]
 pub(crate) struct View {
     #[serde(flatten)]
     kept: Kept<Token>,

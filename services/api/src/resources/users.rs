@@ -26,6 +26,7 @@ use crate::state::Api;
 /// A user to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UserInput)]
 pub(crate) struct Input {
     id: Slug,
     role: Role,
@@ -37,6 +38,7 @@ pub(crate) struct Input {
 /// What may be changed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UserChanges)]
 pub(crate) struct Changes {
     #[serde(default)]
     role: Option<Role>,
@@ -47,6 +49,7 @@ pub(crate) struct Changes {
 
 /// A user, without the password.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserView)]
 pub(crate) struct View {
     id: Slug,
     role: Role,

@@ -35,6 +35,7 @@ const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 /// A webhook as it is sent to the api.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookInput)]
 pub(crate) struct Input {
     id: WebhookId,
     kind: WebhookKind,
@@ -69,6 +70,7 @@ const fn yes() -> bool {
 
 /// A webhook with its state.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookView)]
 pub(crate) struct View {
     #[serde(flatten)]
     kept: Kept<Webhook>,
@@ -444,6 +446,7 @@ pub(crate) async fn test(
 /// A webhook's look before it is saved.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookPreviewInput)]
 pub(crate) struct PreviewInput {
     kind: WebhookKind,
     #[serde(default)]
