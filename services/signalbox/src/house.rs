@@ -134,6 +134,7 @@ impl House {
     ) -> anyhow::Result<Self> {
         let has = |role: Role| roles.contains(&role);
         let metrics = Metrics::install(&[]);
+        bus::telemetry::describe();
         let dir = doors::data_dir(&options.data_dir)?;
         let given = given_token(&options)?;
         // Ports first: a port that is taken is the commonest trouble, and nothing has been touched yet.
