@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod boards;
+#[cfg(test)]
 mod main_job;
 #[cfg(test)]
 mod nothing_lost;
