@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, ServerSettings, Supervised};
@@ -14,6 +15,10 @@ use vault::{Login, Vault, VaultSettings};
 
 use crate::house::Options;
 use crate::shelf::DatabaseShelf;
+
+/// How often streams are declared before the start is given up, and the pause in between.
+const DECLARE_TRIES: usize = 6;
+const DECLARE_PAUSE: Duration = Duration::from_secs(2);
 
 /// A setting that cannot work: exit code 2, one line.
 #[derive(Debug, thiserror::Error)]
@@ -137,9 +142,39 @@ pub(crate) async fn bus(
             .into());
         }
     };
-    let bus = Bus::connect(&settings).await?;
-    bus.declare().await?;
+    let bus = Bus::connect(&settings).await.map_err(wrong_server)?;
+    declare(&bus).await?;
     Ok((bus, server))
+}
+
+/// Declares the streams; a cluster that is still finding its leaders is waited for.
+async fn declare(bus: &Bus) -> anyhow::Result<()> {
+    for _ in 1..DECLARE_TRIES {
+        match bus.declare().await {
+            Err(error @ bus::Error::Declare { .. }) => {
+                tracing::warn!(
+                    error = format!("{:#}", anyhow::Error::new(error)),
+                    "Streams could not be declared yet; trying again."
+                );
+                tokio::time::sleep(DECLARE_PAUSE).await;
+            }
+            declared => return declared.map_err(wrong_server),
+        }
+    }
+    bus.declare().await.map_err(wrong_server)
+}
+
+/// A server that can never do is a matter of configuration; anything else may be over later.
+fn wrong_server(error: bus::Error) -> anyhow::Error {
+    use bus::Error::{Incompatible, NoJetStream, TooOld};
+    match error {
+        error @ (Incompatible { .. } | NoJetStream { .. } | TooOld { .. }) => misconfigured(error),
+        error => error.into(),
+    }
+}
+
+fn misconfigured(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Misconfigured(format!("{:#}", error.into())).into()
 }
 
 fn named(given: &BusOptions, url: &str, name: &str) -> Result<bus::Settings, Misconfigured> {
@@ -169,7 +204,10 @@ pub(crate) async fn store(options: &Options, dir: &Path) -> anyhow::Result<Store
         Some(url) => url.clone(),
         None => format!("sqlite://{}", dir.join("signalbox.db").display()),
     };
-    Ok(Store::open(&url).await?)
+    Store::open(&url).await.map_err(|error| match error {
+        error @ (store::Error::Url(_) | store::Error::Migration { .. }) => misconfigured(error),
+        error => error.into(),
+    })
 }
 
 /// Opens the key store: Vault where it is named, else the sealed one over the database.
@@ -190,14 +228,22 @@ pub(crate) async fn vault(options: &Options, dir: &Path, store: Option<&Store>) 
             prefix: given.vault_prefix.clone(),
             ..VaultSettings::new(addr.clone(), login)
         };
-        return Ok(Vault::connect(&settings).await?);
+        return Vault::connect(&settings).await.map_err(wrong_keys);
     }
     let Some(store) = store else {
         let text = "this role reads keys: set VAULT_ADDR, or DATABASE_URL and the master key file of the sealed store";
         return Err(Misconfigured(text.to_owned()).into());
     };
     let file = given.master_key_file.clone().unwrap_or_else(|| dir.join("vault").join("master.key"));
-    Ok(Vault::sealed(Arc::new(DatabaseShelf(store.clone())), &file).await?)
+    Vault::sealed(Arc::new(DatabaseShelf(store.clone())), &file).await.map_err(wrong_keys)
+}
+
+/// A wrong key file or setting stays wrong; a vault that is away comes back.
+fn wrong_keys(error: vault::Error) -> anyhow::Error {
+    match error {
+        error @ (vault::Error::KeyFile { .. } | vault::Error::Setting { .. }) => misconfigured(error),
+        error => error.into(),
+    }
 }
 
 /// Whether a database was named, so that a role without one of its own may still read sealed keys.
