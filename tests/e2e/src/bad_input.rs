@@ -1,6 +1,8 @@
 //! Bad input gets a problem that says where and what to change, and nothing is half saved.
 
-use harness::{House, outside};
+use std::os::unix::fs::PermissionsExt;
+
+use harness::{House, Program, outside};
 use reqwest::Method;
 use reqwest::header::IF_MATCH;
 use serde_json::{Value, json};
@@ -87,4 +89,27 @@ async fn a_viewer_reads_and_changes_nothing_and_a_secret_is_shown_nowhere() {
         log["items"].as_array().expect("a list").iter().filter_map(|e| e["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["ok", "intent", "denied"], "newest first");
     house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_cannot_work_says_why_in_one_line_and_ends_with_2() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data");
+    let check = |(code, text): (Option<i32>, String), wanted: &str| {
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(wanted) && text.trim().lines().count() == 1, "`{wanted}` in one line: {text}");
+    };
+    check(Program::refused(&data, &[("SIGNALBOX_API_ADRR", "x")]).await, "SIGNALBOX_API_ADDR");
+    check(Program::refused(&data, &[("SIGNALBOX_EGRESS_ALLOW", "everything")]).await, "everything");
+    check(Program::refused(&data, &[("SIGNALBOX_ADMIN_TOKEN", "short")]).await, "32 characters");
+    check(Program::refused(&data, &[("DATABASE_URL", "mysql://x")]).await, "sqlite");
+    check(Program::refused(&data, &[("VAULT_ADDR", "http://127.0.0.1:1")]).await, "VAULT_TOKEN");
+
+    let key = data.join("vault/master.key");
+    std::fs::create_dir_all(data.join("vault")).expect("the folder is made");
+    std::fs::set_permissions(data.join("vault"), std::fs::Permissions::from_mode(0o700))
+        .expect("for its owner only");
+    std::fs::write(&key, "x").expect("a file is there");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("for everybody");
+    check(Program::refused(&data, &[]).await, "master.key");
 }

@@ -49,7 +49,7 @@ fn caller(admin: &Client) -> Caller {
             match answer {
                 Ok(answer) if answer.status() == 200 => {}
                 Ok(answer) => {
-                    wrong.push(format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()))
+                    wrong.push(format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()));
                 }
                 Err(error) => wrong.push(error.to_string()),
             }

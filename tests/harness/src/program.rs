@@ -66,6 +66,30 @@ impl Program {
         Self { child, admin }
     }
 
+    /// Starts it where it cannot start: its exit code, and what it says on standard error.
+    pub async fn refused(data: &Path, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+        let server = std::env::var_os("SIGNALBOX_TEST_NATS_SERVER")
+            .expect("SIGNALBOX_TEST_NATS_SERVER names a nats-server");
+        let run = Command::new(executable())
+            .args([
+                "up",
+                "--api-addr=127.0.0.1:0",
+                "--gateway-addr=127.0.0.1:0",
+                "--admin-addr=127.0.0.1:0",
+                "--nats-port=0",
+            ])
+            .args(["--log-level=error", "--data-dir"])
+            .arg(data)
+            .arg("--nats-server")
+            .arg(server)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(PATIENCE, run).await.expect("it ends in time").expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// Ends it at once, as a power cut would end the process.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");
