@@ -67,10 +67,19 @@ pub fn decide(state: &State, seen: &Observed, rules: &Rules) -> (State, Vec<Acti
     };
     let mut next = state.clone();
     remember(&mut next, seen);
-    keep(&mut next.history, vote.health, HISTORY_VOTES);
-    keep(&mut next.votes, vote, WINDOW_VOTES);
-    next.flapping = flap::flaps(state.flapping, &next.history);
+    if !is_beside_the_point(state, seen, &vote) {
+        keep(&mut next.history, vote.health, HISTORY_VOTES);
+        keep(&mut next.votes, vote, WINDOW_VOTES);
+        next.flapping = flap::flaps(state.flapping, &next.history);
+    }
     settle(state, next, seen.at, rules)
+}
+
+/// Calls that went well say nothing against a probe that was slow: they have no limit for what is slow. Without
+/// this, a slow provider with callers would seem to change all the time.
+fn is_beside_the_point(state: &State, seen: &Observed, vote: &Vote) -> bool {
+    let slow = state.votes.back().is_some_and(|last| last.reason == Some(Reason::Slow));
+    slow && seen.check == Check::Traffic && vote.reason.is_none()
 }
 
 /// What follows from time alone: nothing is known any more, or a minimum stay is over.
@@ -107,7 +116,7 @@ fn remember(next: &mut State, seen: &Observed) {
         Check::Probe => {
             next.probe_at = Some(seen.at);
             next.every_secs = seen.every_secs.unwrap_or(next.every_secs);
-            next.latency_ms = seen.latency_ms.or(next.latency_ms);
+            next.latency_ms = seen.latency_ms;
             next.status_code = seen.status_code;
         }
         Check::Traffic => next.traffic_at = Some(seen.at),

@@ -62,6 +62,16 @@ fn three_failures_in_a_row_bring_it_down() {
 }
 
 #[test]
+fn a_slow_provider_whose_callers_are_served_is_degraded_and_does_not_flap() {
+    let slow = check(
+        "slow calls slow calls calls slow calls slow calls",
+        "up up up up up degraded degraded degraded degraded",
+    );
+    assert!(!slow.flapping);
+    check("slow slow slow calls ok calls calls", "up up degraded degraded degraded degraded up");
+}
+
+#[test]
 fn three_failures_of_five_bring_it_down() {
     check("fail ok fail ok fail", "up up up up down");
     check("fail ok ok fail ok ok fail", "up up up up up up up");
