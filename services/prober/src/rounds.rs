@@ -87,7 +87,7 @@ async fn watch(
     stop: CancellationToken,
 ) {
     let every = question::every(prober.catalogue, &prober.settings, &it);
-    let mut failures = 0;
+    let mut streak = schedule::Streak::default();
     // The first question comes at once: somebody has just configured it, or the program has just started.
     let mut due = Timestamp::now();
     loop {
@@ -109,10 +109,10 @@ async fn watch(
         if stop.is_cancelled() {
             return;
         }
-        failures = if seen.failures > 0 { failures + 1 } else { 0 };
+        streak = streak.after(seen.reason.is_some());
         observe::tell(&prober, &seen, began, endpoint(&prober, &it)).await;
         let now = Timestamp::now();
-        due = match schedule::confirm(every, failures) {
+        due = match schedule::confirm(every, streak) {
             Some(soon) => now.plus(soon),
             None => next(&it, every, due, now),
         };

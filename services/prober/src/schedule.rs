@@ -2,7 +2,8 @@
 //!
 //! Every integration has its own phase, hash(id) mod interval, so that a thousand of them do not ask at once and a
 //! restart does not shift them. From start to start the interval stays; each start is moved by up to 5 % of it.
-//! After a failure the question is repeated soon, so that a blip and an outage are told apart quickly.
+//! When an answer differs from the one before, the question is repeated soon, so that a blip and an outage are told
+//! apart quickly, and an end of an outage as well.
 
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use model::Timestamp;
 
 /// The largest share of the interval by which a start is moved, in per cent.
 const JITTER_PER_CENT: u64 = 5;
-/// How soon a failure is asked again, at most; less where the interval is short.
+/// How soon a change is asked again, at most; less where the interval is short.
 const CONFIRM_MAX: Duration = Duration::from_millis(1_000);
-/// Questions in a row that come soon after a failure; after that the interval is kept again.
+/// Questions in a row that come soon after a change; after that the interval is kept again.
 pub(crate) const CONFIRM_TIMES: u32 = 3;
 
 /// FNV-1a of the id: the same on every machine and in every version.
@@ -40,9 +41,30 @@ pub(crate) fn next(id: &str, every: Duration, after: Timestamp, chance: f64) -> 
     Timestamp::from_millis(i64::try_from(start + moved).unwrap_or(i64::MAX))
 }
 
-/// The next start after a failure: soon, for the first few.
-pub(crate) fn confirm(every: Duration, failures: u32) -> Option<Duration> {
-    (1..=CONFIRM_TIMES).contains(&failures).then(|| (every / 4).min(CONFIRM_MAX))
+/// How often in a row an integration answered alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Streak {
+    /// Whether the last answer was trouble; absent before the first.
+    trouble: Option<bool>,
+    /// Answers in a row like the last one, since they were last different.
+    alike: u32,
+}
+
+impl Streak {
+    /// With one answer more. A first answer without trouble is no change: it needs no confirmation.
+    pub(crate) fn after(self, trouble: bool) -> Self {
+        let alike = match self.trouble {
+            Some(before) if before == trouble => self.alike.saturating_add(1),
+            None if !trouble => CONFIRM_TIMES + 1,
+            _ => 1,
+        };
+        Self { trouble: Some(trouble), alike }
+    }
+}
+
+/// The next start after an answer that was unlike the ones before: soon, for the first few.
+pub(crate) fn confirm(every: Duration, streak: Streak) -> Option<Duration> {
+    (1..=CONFIRM_TIMES).contains(&streak.alike).then(|| (every / 4).min(CONFIRM_MAX))
 }
 
 #[cfg(test)]
@@ -82,12 +104,31 @@ mod tests {
         assert!(seconds.iter().all(|count| (40..=180).contains(count)), "{seconds:?}");
     }
 
-    #[test]
-    fn a_failure_is_asked_again_soon_and_not_for_ever() {
+    /// For each answer whether the next question comes soon: `x` is trouble, `.` is none.
+    fn check(answers: &str, soon: &str) {
         let minute = Duration::from_secs(60);
-        assert_eq!(confirm(minute, 0), None);
-        assert_eq!(confirm(minute, 1), Some(CONFIRM_MAX));
-        assert_eq!(confirm(Duration::from_secs(2), 1), Some(Duration::from_millis(500)));
-        assert_eq!(confirm(minute, CONFIRM_TIMES + 1), None);
+        let mut streak = Streak::default();
+        let got: String = answers
+            .chars()
+            .map(|answer| {
+                streak = streak.after(answer == 'x');
+                if confirm(minute, streak) == Some(CONFIRM_MAX) { '!' } else { '-' }
+            })
+            .collect();
+        assert_eq!(got, soon, "{answers}");
+    }
+
+    #[test]
+    fn a_change_is_asked_again_soon_and_not_for_ever() {
+        check("....", "----");
+        check("..xxxxx", "--!!!--");
+        check("xxxx....", "!!!-!!!-");
+        check("x.x.", "!!!!");
+    }
+
+    #[test]
+    fn where_the_interval_is_short_soon_is_shorter() {
+        let streak = Streak::default().after(true);
+        assert_eq!(confirm(Duration::from_secs(2), streak), Some(Duration::from_millis(500)));
     }
 }
