@@ -28,7 +28,10 @@ use crate::config::etag;
 
 /// An answer with the entity tag of its revision.
 pub(crate) fn tagged<T: Serialize>(status: StatusCode, revision: u64, body: &T) -> Response {
-    let mut response = (status, axum::Json(body)).into_response();
+    with_tag((status, axum::Json(body)).into_response(), revision)
+}
+
+fn with_tag(mut response: Response, revision: u64) -> Response {
     if let Ok(tag) = HeaderValue::from_str(&etag(revision)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -40,23 +43,9 @@ pub(crate) fn read<T: Serialize>(headers: &HeaderMap, revision: u64, body: &T) -
     let tag = etag(revision);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
-        return tagged(StatusCode::NOT_MODIFIED, revision, &()).map_empty();
+        return with_tag(StatusCode::NOT_MODIFIED.into_response(), revision);
     }
     tagged(StatusCode::OK, revision, body)
-}
-
-trait Empty {
-    fn map_empty(self) -> Response;
-}
-
-impl Empty for Response {
-    fn map_empty(self) -> Response {
-        let (parts, _) = self.into_parts();
-        let mut parts = parts;
-        parts.headers.remove(header::CONTENT_TYPE);
-        parts.headers.remove(header::CONTENT_LENGTH);
-        Response::from_parts(parts, axum::body::Body::empty())
-    }
 }
 
 /// The revision that a change is made on: `If-Match` is required (428) and must be current (412). `*` is any.
@@ -90,6 +79,16 @@ pub(crate) fn merge(document: &mut Value, patch: Value) {
 /// Reads a merged document as a type; what is wrong is pointed at.
 pub(crate) fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Problem> {
     runtime::json::from_value(value)
+}
+
+/// A thing with a merge patch over it, read as what it becomes.
+pub(crate) fn patched<S: Serialize, T: serde::de::DeserializeOwned>(
+    thing: &S,
+    patch: &serde_json::Map<String, Value>,
+) -> Result<T, Problem> {
+    let mut document = stored(thing)?;
+    merge(&mut document, Value::Object(patch.clone()));
+    typed(document)
 }
 
 /// A patch body.

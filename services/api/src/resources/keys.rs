@@ -22,7 +22,7 @@ use store::Write;
 use utoipa::ToSchema;
 use vault::Expected;
 
-use super::{Patch, matching, merge, stored, tagged, typed};
+use super::{Patch, matching, patched, stored, tagged};
 use crate::access::{Caller, viewing};
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
@@ -230,9 +230,7 @@ pub(crate) async fn patch(
             labels: key.labels.clone(),
             expires_at: key.expires_at,
         };
-        let mut document = stored(&editable)?;
-        merge(&mut document, serde_json::Value::Object(patch.clone()));
-        let Editable { environment, labels, expires_at } = typed(document)?;
+        let Editable { environment, labels, expires_at } = patched(&editable, &patch)?;
         let key = Key { environment, labels, expires_at, ..key.clone() };
         let write = Write::Update {
             kind: Kind::Key,

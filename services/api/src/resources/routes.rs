@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::Write;
 use utoipa::ToSchema;
 
-use super::{Patch, matching, merge, stored, tagged, typed};
+use super::{Patch, matching, patched, stored, tagged};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept, StoredRoute};
@@ -171,9 +171,7 @@ pub(crate) async fn patch(
     Json(patch): Patch,
 ) -> Result<Response, Problem> {
     replace(&api, &caller, &id, Some(&headers), "route.update", |old| {
-        let mut document = stored(&old.route)?;
-        merge(&mut document, serde_json::Value::Object(patch.clone()));
-        Ok(StoredRoute { route: typed(document)?, pinned: old.pinned.clone() })
+        Ok(StoredRoute { route: patched(&old.route, &patch)?, pinned: old.pinned.clone() })
     })
     .await
 }
