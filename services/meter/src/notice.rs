@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::gauge;
 use model::alert::{AlertRaised, AlertResolved, Severity};
-use model::id::Slug;
+use model::id::{Slug, stable_hash};
 use model::integration::{Integration, Quota};
 use model::{AlertId, Envelope, Event, IntegrationId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,8 @@ async fn raise(
     let fingerprint = fingerprint(&integration.id, &quota.name, span.from);
     let key = format!("{fingerprint}/{}", severity.as_str());
     // The same alert, near first and exhausted later: its id is made of what it is about.
-    let alert = AlertId::parse(format!("quota-{:016x}{:016x}", hash(&fingerprint), span.from.as_millis()))?;
+    let alert =
+        AlertId::parse(format!("quota-{:016x}{:016x}", stable_hash(&fingerprint), span.from.as_millis()))?;
     let percent = used.saturating_mul(100) / quota.requests.max(1);
     let title = match severity {
         Severity::Error => format!(
@@ -114,12 +115,6 @@ async fn raise(
     let event = envelope(meter, raised)?;
     meter.store.notice_once(&key, &[event], now).await?;
     Ok(())
-}
-
-/// FNV-1a: enough to make an id of a name; not for secrets.
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn envelope<E: Event>(meter: &Meter, data: E) -> anyhow::Result<Envelope<Vec<u8>>> {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use model::Timestamp;
+use model::id::stable_hash;
 
 /// The largest share of the interval by which a start is moved, in per cent.
 const JITTER_PER_CENT: u64 = 5;
@@ -16,11 +17,9 @@ const CONFIRM_MAX: Duration = Duration::from_millis(1_000);
 /// Questions in a row that come soon after a change; after that the interval is kept again.
 pub(crate) const CONFIRM_TIMES: u32 = 3;
 
-/// FNV-1a of the id: the same on every machine and in every version.
+/// Where in the interval an id's starts lie.
 fn phase(id: &str, every: u64) -> u64 {
-    let hash = id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = stable_hash(id);
     (hash ^ (hash >> 29)) % every.max(1)
 }
 
