@@ -22,7 +22,7 @@ pub use error::Error;
 pub use judge::{Answer, BODY_BYTES_MAX, DETAIL_CHARS_MAX, Verdict, judge, judge_probe, judge_status};
 pub use provider::*;
 pub use read::{FILE_BYTES_MAX, FILES_MAX, parse};
-pub use registry::Catalogue;
+pub use registry::{Catalogue, Own};
 pub use schema::{SCHEMA_ID, schema};
 pub use usage::{Hint, hints};
 pub use wait::{RETRY_AFTER_MAX, go_duration, http_date, retry_after};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
+use model::ProviderId;
 use model::integration::CUSTOM_PROVIDER;
 
 use crate::check::Step;
@@ -24,6 +25,18 @@ pub struct Catalogue {
     providers: BTreeMap<String, Provider>,
     /// From any id or alias, as it is looked up, to an id.
     names: BTreeMap<String, String>,
+    own: Vec<Own>,
+}
+
+/// A provider that an operator's own file brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its id.
+    pub id: ProviderId,
+    /// The file, as the directory was named.
+    pub file: String,
+    /// Whether it stands in the place of one that is part of the program.
+    pub replaces: bool,
 }
 
 /// One file and what it says.
@@ -54,8 +67,22 @@ impl Catalogue {
             !builtin.as_ref().is_ok_and(replaced)
         });
         let mut sources: Vec<Source> = kept.collect::<Result<_, _>>()?;
+        let known = |id: &ProviderId| Self::builtin().providers.contains_key(id.as_str());
+        let named = own
+            .iter()
+            .map(|Source { file, provider, .. }| Own {
+                id: provider.id.clone(),
+                file: file.clone(),
+                replaces: known(&provider.id),
+            })
+            .collect();
         sources.extend(own);
-        Self::collect(sources)
+        Ok(Self { own: named, ..Self::collect(sources)? })
+    }
+
+    /// What [`Catalogue::parse_dir`] took from the operator's files, by file; empty for the program's own catalogue.
+    pub fn own(&self) -> &[Own] {
+        &self.own
     }
 
     /// A provider by its id or an alias; case is ignored, and `-` and `_` are equal. `custom` is [`Provider::custom`].
@@ -65,6 +92,18 @@ impl Catalogue {
             return Some(Provider::custom());
         }
         self.names.get(&name).and_then(|id| self.providers.get(id))
+    }
+
+    /// A provider that can be called, by its id or an alias; else why not, as a sentence for an operator: processes may be
+    /// started with different files, so what one of them was told of another may not know.
+    pub fn callable(&self, id_or_alias: &str) -> Result<&Provider, String> {
+        match self.get(id_or_alias) {
+            Some(provider) if provider.is_defunct() => Err(format!("{} is gone", provider.name)),
+            Some(provider) => Ok(provider),
+            None => Err(format!(
+                "this process knows no provider `{id_or_alias}`; start it with the --providers-dir that has it"
+            )),
+        }
     }
 
     /// What may have been meant by a word that names no provider: ids or aliases, best first, at most three, one a provider.
@@ -94,6 +133,7 @@ impl Catalogue {
     /// Puts providers together, and checks what concerns more than one.
     fn collect(sources: Vec<Source>) -> Result<Self, Error> {
         let mut catalogue = Self::default();
+        let mut files: BTreeMap<&str, &str> = BTreeMap::new();
         for Source { file, text, provider } in &sources {
             let id = provider.id.as_str();
             let aliases = provider.aliases.iter().enumerate();
@@ -110,10 +150,12 @@ impl Catalogue {
                     ));
                 }
                 if let Some(other) = catalogue.names.insert(name, id.to_owned()) {
-                    let reason = format!("`{word}` already names `{other}`");
+                    let of = files.get(other.as_str()).map(|file| format!(" ({file})")).unwrap_or_default();
+                    let reason = format!("`{word}` already names `{other}`{of}");
                     return Err(wrong(file, text, place(text, &at), &reason));
                 }
             }
+            files.insert(id, file);
         }
         let known = |name: &str| catalogue.names.contains_key(&normal(name));
         for Source { file, text, provider } in &sources {

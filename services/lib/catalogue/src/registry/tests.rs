@@ -168,10 +168,25 @@ fn an_operators_file_adds_or_replaces() {
     assert_eq!(base("fred").as_deref(), Some("https://fred.example.com"));
     assert_eq!(base("kraken").as_deref(), Some("https://api.kraken.com"));
     assert_eq!(catalogue.all().count(), Catalogue::builtin().all().count() + 1);
+    let told: Vec<_> = catalogue.own().iter().map(|own| (own.id.as_str(), own.replaces)).collect();
+    assert_eq!(told, [("fred", true), ("mine", false)]);
+    assert!(Catalogue::builtin().own().is_empty());
+    assert_eq!((catalogue.near("mina"), catalogue.near("polygn")), (vec!["mine"], vec!["polygon"]));
 
     fs::write(directory.path().join("b.toml"), own("polygon", "https://b.example.com")).expect("written");
     let error = Catalogue::parse_dir(directory.path()).expect_err("a name of another").to_string();
     assert!(error.contains("b.toml:1:") && error.contains("`polygon` already names `massive`"), "{error}");
+
+    fs::write(directory.path().join("b.toml"), own("mine", "https://b.example.com")).expect("written");
+    let error = Catalogue::parse_dir(directory.path()).expect_err("a name of another").to_string();
+    assert!(error.contains("mine.toml:1:") && error.contains("b.toml)"), "both files are named: {error}");
+}
+
+#[test]
+fn a_provider_that_cannot_be_called_says_why_not() {
+    let why = |id: &str| Catalogue::builtin().callable(id).map(|p| p.id.clone()).expect_err("not callable");
+    assert_eq!(Catalogue::builtin().callable("polygon").map(|p| p.id.as_str()), Ok("massive"));
+    assert!(why("ftx").contains("is gone") && why("mine").contains("no provider `mine`"), "{}", why("mine"));
 }
 
 #[test]
