@@ -41,7 +41,8 @@ pub struct KeyVersion {
     pub revoked_at: Option<Timestamp>,
     /// Each field with all but its last characters hidden.
     pub fields: BTreeMap<String, String>,
-    /// Tells whether two keys are the same without telling what they are: a keyed hash, 16 hex digits.
+    /// Tells whether two keys are the same without telling what they are: a keyed hash, 32 hex digits. Empty when the
+    /// value was destroyed before it had one.
     pub fingerprint: String,
 }
 

@@ -10,6 +10,8 @@
 
 mod path;
 
+mod fingerprint;
+
 mod text;
 
 mod sealed;
@@ -26,6 +28,7 @@ use model::secret::Fields;
 
 pub use cached::{Cached, CachedSettings};
 pub use error::Error;
+pub use fingerprint::{Fingerprints, is_keyed};
 pub use path::{Folder, Path};
 pub use remote::settings::{Login, VaultSettings};
 pub use sealed::shelf::{Answer, Record, Shelf, ShelfError};
@@ -113,6 +116,12 @@ impl Vault {
             Store::Sealed(store) => store.list(folder).await,
             Store::Remote(store) => store.list(folder).await,
         }
+    }
+
+    /// What makes fingerprints here. Its secret is made the first time that anybody asks, is the same for everybody
+    /// who asks later, and lies where no [`Path`] of others and no [`Folder`] leads.
+    pub async fn fingerprints(&self) -> Result<Fingerprints, Error> {
+        Fingerprints::of_store(self).await
     }
 
     /// Whether keys can be read now, found out by a real read: a key store whose health page is fine may still

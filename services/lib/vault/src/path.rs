@@ -1,6 +1,7 @@
 //! Where a credential lives: a folder and an id.
 //!
-//! Both parts follow a fixed alphabet, so that no id can climb out of its folder, whatever store is behind.
+//! Both parts follow a fixed alphabet, so that no id can climb out of its folder, whatever store is behind. What
+//! the key store keeps for itself lies in a folder that only this crate can name.
 
 use std::fmt;
 
@@ -10,6 +11,8 @@ use crate::Error;
 
 /// The longest id of a trial, in characters.
 const TRIAL_CHARS_MAX: usize = 64;
+/// The folder of what the key store keeps for itself. It is no [`Folder`], so that nobody can list it.
+pub(crate) const OWN: &str = "own";
 
 /// What a credential is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,19 +39,19 @@ impl Folder {
 /// Where a credential lives: `keys/<key-id>`, `webhooks/<webhook-id>`, `trials/<ulid>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
-    folder: Folder,
+    folder: &'static str,
     id: String,
 }
 
 impl Path {
     /// The place of a provider's key.
     pub fn key(id: &KeyId) -> Self {
-        Self { folder: Folder::Keys, id: id.as_str().to_owned() }
+        Self { folder: Folder::Keys.as_str(), id: id.as_str().to_owned() }
     }
 
     /// The place of a webhook's secrets.
     pub fn webhook(id: &WebhookId) -> Self {
-        Self { folder: Folder::Webhooks, id: id.as_str().to_owned() }
+        Self { folder: Folder::Webhooks.as_str(), id: id.as_str().to_owned() }
     }
 
     /// The place of a credential on trial. The id is 1 to 64 of `A-Z a-z 0-9 _ -`, else [`Error::Path`].
@@ -57,11 +60,16 @@ impl Path {
         if id.is_empty() || id.len() > TRIAL_CHARS_MAX || !id.chars().all(ok) {
             return Err(Error::Path);
         }
-        Ok(Self { folder: Folder::Trials, id: id.to_owned() })
+        Ok(Self { folder: Folder::Trials.as_str(), id: id.to_owned() })
     }
 
-    /// What the credential is for.
-    pub fn folder(&self) -> Folder {
+    /// The place of something that the key store keeps for itself.
+    pub(crate) fn own(id: &str) -> Self {
+        Self { folder: OWN, id: id.to_owned() }
+    }
+
+    /// The folder's name.
+    pub(crate) fn folder(&self) -> &'static str {
         self.folder
     }
 
@@ -73,7 +81,7 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.folder.as_str(), self.id)
+        write!(f, "{}/{}", self.folder, self.id)
     }
 }
 
@@ -88,7 +96,7 @@ mod tests {
         }
         let path = Path::trial("01JD0000000000000000000000").unwrap();
         assert_eq!(path.to_string(), "trials/01JD0000000000000000000000");
-        assert_eq!((path.folder(), path.id()), (Folder::Trials, "01JD0000000000000000000000"));
+        assert_eq!((path.folder(), path.id()), ("trials", "01JD0000000000000000000000"));
     }
 
     #[test]

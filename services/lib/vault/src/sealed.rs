@@ -19,6 +19,7 @@ use tracing::info;
 use self::envelope::Place;
 use self::master::MasterKey;
 use self::shelf::{Record, Shelf, ShelfError};
+use crate::path::OWN;
 use crate::{Error, Expected, Folder, Path, Versioned, text};
 
 /// How often a write that expects nothing begins again because another one was first.
@@ -81,7 +82,7 @@ impl Sealed {
             let Some(version) = version else {
                 return Err(Error::Conflict { path: at });
             };
-            let place = Place { kind: path.folder().as_str(), id: path.id(), version };
+            let place = Place { kind: path.folder(), id: path.id(), version };
             let sealed = envelope::seal(&self.master, place, &value).ok_or(Error::Random)?;
             match self.shelf.put(&at, version, sealed).await {
                 Ok(()) => return Ok(version),
@@ -101,7 +102,7 @@ impl Sealed {
         if get(&*self.shelf, &mark(&at), version).await?.is_some_and(|mark| mark.version >= record.version) {
             return Err(missing());
         }
-        let place = Place { kind: path.folder().as_str(), id: path.id(), version: record.version };
+        let place = Place { kind: path.folder(), id: path.id(), version: record.version };
         let refuse = |why| Error::Unreadable { path: at.clone(), why };
         let value = envelope::open(&self.master, place, &record.sealed).map_err(refuse)?;
         let fields = text::read(&value).ok_or_else(|| refuse("its content is not fields"))?;
@@ -205,8 +206,9 @@ async fn prove(shelf: &dyn Shelf, master: &MasterKey) -> Result<Record, Error> {
 }
 
 async fn empty(shelf: &dyn Shelf) -> Result<bool, Error> {
-    for folder in [Folder::Keys, Folder::Webhooks, Folder::Trials] {
-        if !list(shelf, &format!("{}/", folder.as_str())).await?.is_empty() {
+    let folders = [Folder::Keys, Folder::Webhooks, Folder::Trials].map(Folder::as_str);
+    for folder in folders.into_iter().chain([OWN]) {
+        if !list(shelf, &format!("{folder}/")).await?.is_empty() {
             return Ok(false);
         }
     }

@@ -94,6 +94,17 @@ async fn keys_without_their_proof_are_refused() {
 }
 
 #[tokio::test]
+async fn fingerprints_stay_the_same_and_their_secret_counts_as_kept() {
+    let house = House::new();
+    let before = house.open().await.unwrap().fingerprints().await.unwrap().make(&fields(CANARY));
+    assert_eq!(house.open().await.unwrap().fingerprints().await.unwrap().make(&fields(CANARY)), before);
+    let other = House::new().open().await.unwrap().fingerprints().await.unwrap().make(&fields(CANARY));
+    assert_ne!(other, before, "each install has its own");
+    house.shelf.change(|records| records.retain(|(path, _), _| path.starts_with("own/")));
+    assert!(house.refusal().await.contains("have lost their proof record"));
+}
+
+#[tokio::test]
 async fn a_start_that_died_after_making_the_file_goes_on() {
     let house = House::new();
     house.open().await.unwrap();

@@ -19,6 +19,7 @@ pub(super) async fn run(vault: &Vault) {
     folders_list_their_own(vault).await;
     any_text_comes_back(vault).await;
     a_credential_has_a_bound(vault).await;
+    of_many_who_first_ask_for_fingerprints_all_get_the_same(vault).await;
     vault.check().await.unwrap();
 }
 
@@ -168,4 +169,16 @@ async fn a_credential_has_a_bound(vault: &Vault) {
     assert_eq!(error.to_string(), "the credential for `keys/long` is longer than 64 KiB");
     assert!(!error.is_transient());
     assert_eq!(vault.write(&path, &fields(&"x".repeat(60_000)), Expected::New).await.unwrap(), 1);
+}
+
+async fn of_many_who_first_ask_for_fingerprints_all_get_the_same(vault: &Vault) {
+    let value = fields(CANARY);
+    let asked = futures_util::future::join_all((0..8).map(|_| vault.fingerprints())).await;
+    let made: BTreeSet<String> = asked.into_iter().map(|prints| prints.unwrap().make(&value)).collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert!(made.contains(&vault.fingerprints().await.unwrap().make(&value)), "and later the same");
+    for folder in [Folder::Keys, Folder::Webhooks, Folder::Trials] {
+        let listed = vault.list(folder).await.unwrap();
+        assert!(listed.iter().all(|id| !id.contains("fingerprints")), "{listed:?}");
+    }
 }
