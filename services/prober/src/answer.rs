@@ -55,7 +55,7 @@ async fn ping(prober: &Prober, question: &Ping) -> Answer<Pong> {
         return refused("unknown_integration", format!("there is no integration `{}`", question.integration));
     };
     let began = model::Timestamp::now();
-    let seen = probe(prober, it, With::Active(key)).await;
+    let seen = probe(prober, it, With::Active(key), None).await;
     observe::tell(prober, &seen, began, "ping".to_owned()).await;
     Answer::Ok(Pong::from(&seen))
 }
@@ -72,7 +72,7 @@ async fn test(prober: &Prober, question: &TestIntegration) -> Answer<Pong> {
         (None, Some(version)) => With::Version(version),
         (None, None) => With::Active(key),
     };
-    Answer::Ok(Pong::from(&probe(prober, &question.integration, with).await))
+    Answer::Ok(Pong::from(&probe(prober, &question.integration, with, None).await))
 }
 
 fn admit(prober: &Prober, question: &AdmitUrl) -> Answer<Admitted> {

@@ -15,6 +15,7 @@ use vault::{Path, Vault};
 
 use crate::Prober;
 use crate::question::{self, About, Question};
+use crate::schedule::patience;
 
 /// Bytes of an answer that are read: enough for every documented health answer.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -36,8 +37,13 @@ pub(crate) enum With<'a> {
 /// What is wrong before anything was asked, or afterwards.
 struct Trouble(Reason, String);
 
-/// Asks.
-pub(crate) async fn probe(prober: &Prober, it: &Integration, with: With<'_>) -> Observed {
+/// Asks. With an interval, in the time that a scheduled question may take; without one, in the configured time.
+pub(crate) async fn probe(
+    prober: &Prober,
+    it: &Integration,
+    with: With<'_>,
+    every: Option<Duration>,
+) -> Observed {
     let mut seen = Observed {
         integration: it.id.clone(),
         provider: it.provider.clone(),
@@ -49,10 +55,10 @@ pub(crate) async fn probe(prober: &Prober, it: &Integration, with: With<'_>) -> 
         status_code: None,
         latency_ms: None,
         phases: None,
-        every_secs: None,
+        every_secs: every.and_then(|every| u32::try_from(every.as_secs()).ok()),
         detail: None,
     };
-    let outcome = ask(prober, it, with, &mut seen).await;
+    let outcome = ask(prober, it, with, every, &mut seen).await;
     seen.at = Timestamp::now();
     if let Err(Trouble(reason, detail)) = outcome {
         seen.reason = Some(reason);
@@ -62,12 +68,19 @@ pub(crate) async fn probe(prober: &Prober, it: &Integration, with: With<'_>) -> 
     seen
 }
 
-async fn ask(prober: &Prober, it: &Integration, with: With<'_>, seen: &mut Observed) -> Result<(), Trouble> {
+async fn ask(
+    prober: &Prober,
+    it: &Integration,
+    with: With<'_>,
+    every: Option<Duration>,
+    seen: &mut Observed,
+) -> Result<(), Trouble> {
     let about = if matches!(with, With::Active(_)) { About::Provider } else { About::Key };
     let question = question::question(prober.catalogue, &prober.settings, it, about)
         .map_err(|(reason, detail)| Trouble(reason, detail))?;
     let fields = fields(&prober.vault, it, with, &question).await?;
     let Question { provider, probe, auth, request, timeout, slow, .. } = question;
+    let timeout = every.map_or(timeout, |every| patience::timeout(every, timeout, slow));
     let (mut head, body) = request.into_parts();
     match &fields {
         Some(fields) => credential::apply(&auth, fields, &mut head)

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use metrics::{counter, gauge};
 use model::integration::Integration;
 use model::snapshot::Snapshot;
 use model::{IntegrationId, ProviderId, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::probe::{With, probe};
+use crate::schedule::patience;
 use crate::telemetry::{LAG, SKIPPED};
 use crate::{Prober, observe, question, schedule};
 
@@ -87,7 +91,7 @@ async fn watch(
     stop: CancellationToken,
 ) {
     let every = question::every(prober.catalogue, &prober.settings, &it);
-    let mut streak = schedule::Streak::default();
+    let mut known = Known::default();
     // The first question comes at once: somebody has just configured it, or the program has just started.
     let mut due = Timestamp::now();
     loop {
@@ -101,21 +105,62 @@ async fn watch(
             () = stop.cancelled() => return,
             places = places => places,
         };
-        let began = Timestamp::now();
-        gauge!(LAG).set(began.since(due).as_secs_f64());
-        let mut seen = probe(&prober, &it, With::Active(key.as_ref())).await;
-        seen.every_secs = u32::try_from(every.as_secs()).ok();
-        // Changed while it was being asked: what came of it speaks of a configuration that is no more.
+        gauge!(LAG).set(Timestamp::now().since(due).as_secs_f64());
+        round(&prober, &it, key.as_ref(), &stop, &mut known).await;
         if stop.is_cancelled() {
             return;
         }
-        streak = streak.after(seen.reason.is_some());
-        observe::tell(&prober, &seen, began, endpoint(&prober, &it)).await;
         let now = Timestamp::now();
-        due = match schedule::confirm(every, streak) {
+        due = match schedule::confirm(every, known.streak) {
             Some(soon) => now.plus(soon),
             None => next(&it, every, due, now),
         };
+    }
+}
+
+/// What the answers so far say of the next ones.
+#[derive(Default)]
+struct Known {
+    streak: schedule::Streak,
+    /// The time of the last good answer.
+    usual: Option<Duration>,
+}
+
+/// One question, and while it waits for longer than usual, those that confirm it beside it: at most three, in one
+/// place. Each is told as it ends.
+async fn round(
+    prober: &Prober,
+    it: &Integration,
+    key: Option<&model::snapshot::KeyRef>,
+    stop: &CancellationToken,
+    known: &mut Known,
+) {
+    let every = question::every(prober.catalogue, &prober.settings, it);
+    let ask = || async move { (Timestamp::now(), probe(prober, it, With::Active(key), Some(every)).await) };
+    let mut asked = FuturesUnordered::from_iter([ask()]);
+    let calm = known.streak.is_calm();
+    let mut beside = 0;
+    let mut patience = Instant::now() + patience::alone(every, known.usual, beside);
+    loop {
+        let answer = tokio::select! {
+            answer = asked.next() => answer,
+            () = tokio::time::sleep_until(patience), if calm && beside < patience::BESIDE_MAX => {
+                asked.push(ask());
+                beside += 1;
+                patience = Instant::now() + patience::alone(every, known.usual, beside);
+                continue;
+            }
+        };
+        // Changed while it was being asked: what came of it speaks of a configuration that is no more.
+        let Some((began, seen)) = answer.filter(|_| !stop.is_cancelled()) else { return };
+        known.streak = known.streak.after(seen.reason.is_some());
+        if seen.reason.is_none() {
+            known.usual = seen.latency_ms.map(|ms| Duration::from_millis(ms.into()));
+        }
+        observe::tell(prober, &seen, began, endpoint(prober, it)).await;
+        if asked.is_empty() {
+            return;
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! When an answer differs from the one before, the question is repeated soon, so that a blip and an outage are told
 //! apart quickly, and an end of an outage as well.
 
+pub(crate) mod patience;
+
 use std::time::Duration;
 
 use model::Timestamp;
@@ -50,6 +52,11 @@ pub(crate) struct Streak {
 }
 
 impl Streak {
+    /// Whether trouble would be news: then it is confirmed as quickly as it can be.
+    pub(crate) fn is_calm(self) -> bool {
+        self.trouble != Some(true)
+    }
+
     /// With one answer more. A first answer without trouble is no change: it needs no confirmation.
     pub(crate) fn after(self, trouble: bool) -> Self {
         let alike = match self.trouble {
