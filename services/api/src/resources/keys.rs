@@ -160,6 +160,7 @@ pub(crate) async fn create(
     }
     // What a crash between the two stores left behind belongs to no key: it is written over, never read.
     let path = vault::Path::key(&new.id);
+    let prints = api.vault.fingerprints().await.map_err(of_vault)?;
     let number = api.vault.write(&path, &new.fields, Expected::Any).await.map_err(of_vault)?;
     let made = api
         .change(&caller, |config, at| {
@@ -172,7 +173,7 @@ pub(crate) async fn create(
                 environment: new.environment.clone().unwrap_or_else(|| "production".to_owned()),
                 labels: new.labels.clone(),
                 expires_at: new.expires_at,
-                versions: vec![values::version_of(&new.id, number, &new.fields, at)],
+                versions: vec![values::version_of(number, &new.fields, &prints, at)],
             };
             let write = Write::Create { kind: Kind::Key, id: new.id.to_string(), body: stored(&key)? };
             let created = api.fact(KeyCreated(fact(&key, number, &caller, at)))?;

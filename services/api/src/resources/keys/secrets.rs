@@ -60,6 +60,7 @@ pub(crate) async fn rotate(
     let key = find(&api.config().await?, &id)?.body.clone();
     let warnings = values::check(&api, key.provider.as_str(), &new.fields)?;
     let path = vault::Path::key(&key.id);
+    let prints = api.vault.fingerprints().await.map_err(of_vault)?;
     let number = api.vault.write(&path, &new.fields, Expected::Any).await.map_err(of_vault)?;
     let made = api
         .change(&caller, |config, at| {
@@ -68,7 +69,7 @@ pub(crate) async fn rotate(
             for version in key.versions.iter_mut().filter(|version| version.state == KeyState::Active) {
                 version.state = KeyState::Retiring;
             }
-            key.versions.push(values::version_of(&key.id, number, &new.fields, at));
+            key.versions.push(values::version_of(number, &new.fields, &prints, at));
             if key.versions.len() > VERSIONS_MAX
                 && let Some(oldest) =
                     key.versions.iter().position(|version| version.state == KeyState::Revoked)

@@ -2,12 +2,12 @@
 //!
 //! A value itself is never remembered here, only its last characters and a fingerprint.
 
+use model::Timestamp;
 use model::integration::CUSTOM_PROVIDER;
 use model::key::{KeyState, KeyVersion};
 use model::secret::Fields;
-use model::{KeyId, Timestamp};
 use runtime::Problem;
-use sha2::{Digest, Sha256};
+use vault::Fingerprints;
 
 use crate::resources::providers;
 use crate::state::Api;
@@ -56,21 +56,13 @@ pub(super) fn check(api: &Api, provider: &str, fields: &Fields) -> Result<Vec<St
 }
 
 /// What is remembered of new values.
-pub(super) fn version_of(id: &KeyId, number: u32, fields: &Fields, at: Timestamp) -> KeyVersion {
-    let mut digest = Sha256::new();
-    for (name, value) in fields {
-        for part in [id.as_str(), name, value.expose()] {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-    }
-    let fingerprint = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+pub(super) fn version_of(number: u32, fields: &Fields, prints: &Fingerprints, at: Timestamp) -> KeyVersion {
     KeyVersion {
         version: number,
         state: KeyState::Active,
         created_at: at,
         revoked_at: None,
         fields: fields.iter().map(|(name, value)| (name.clone(), value.masked())).collect(),
-        fingerprint,
+        fingerprint: prints.make(fields),
     }
 }
