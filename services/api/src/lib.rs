@@ -11,6 +11,7 @@ mod ask;
 pub mod bootstrap;
 pub mod change;
 pub mod config;
+mod keys;
 mod live;
 pub mod publish;
 
@@ -31,15 +32,20 @@ pub use state::{Api, Doors};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-/// Keeps the snapshot in the `config` bucket equal to the database, and what is live at hand, until told to stop.
+/// Keeps the snapshot in the `config` bucket equal to the database, what is live at hand,
+/// and an eye on keys that expire, until told to stop.
 ///
 /// The HTTP side is [`router`], served by whoever owns the listener.
 pub async fn run(api: Api, stopping: CancellationToken) -> anyhow::Result<()> {
     let live = live::follow(api.clone(), stopping.clone());
     let publish = publish::run(api.clone(), stopping.clone());
     let sweep = resources::trial::sweep(api.clone(), stopping.clone());
-    let (live, publish, sweep) = tokio::join!(live, publish, sweep);
+    let watch = keys::watch(api.clone(), stopping.clone());
+    let renew = keys::renew(api.clone(), stopping.clone());
+    let (live, publish, sweep, watch, renew) = tokio::join!(live, publish, sweep, watch, renew);
     live.context("follow what is live")?;
     publish.context("publish the configuration")?;
-    sweep.context("sweep trials")
+    sweep.context("sweep trials")?;
+    watch.context("watch keys' expiry")?;
+    renew.context("renew keys' fingerprints")
 }
