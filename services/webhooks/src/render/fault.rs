@@ -6,18 +6,25 @@ use std::sync::LazyLock;
 
 use liquid_core::Error;
 use regex::Regex;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::render::budget::LIMIT;
 
 /// Characters of a message.
 const DETAIL_CHARS_MAX: usize = 300;
 
+/// A word for programs. Named, because a bare reference would be borrowed from what it is read from.
+type Code = &'static str;
+/// All of them.
+const CODES: [Code; 4] = ["invalid_template", "unknown_variable", "template_limit", "busy"];
+
 /// Why a template gave no text.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{detail}")]
 pub(crate) struct Fault {
-    /// A word for programs: `invalid_template`, `unknown_variable`, `template_limit`, `busy`.
-    pub(crate) code: &'static str,
+    /// A word for programs: one of [`CODES`].
+    #[serde(deserialize_with = "known")]
+    pub(crate) code: Code,
     /// A sentence for people.
     pub(crate) detail: String,
     /// Where in the template, counted from 1.
@@ -37,7 +44,7 @@ static CONDITION: LazyLock<Regex> =
 
 impl Fault {
     /// Without a place.
-    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), line: None, column: None }
     }
 
@@ -82,6 +89,12 @@ impl Fault {
         }
         self
     }
+}
+
+fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Code, D::Error> {
+    let word = String::deserialize(from)?;
+    let code = CODES.into_iter().find(|code| *code == word);
+    code.ok_or_else(|| serde::de::Error::custom("the code is unknown"))
 }
 
 fn cut(text: &str) -> String {
