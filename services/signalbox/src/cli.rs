@@ -1,4 +1,4 @@
-//! The command line: `up`, `run`, `schemas`.
+//! The command line: `up`, `run`, `schemas`; and what the program is started as by itself.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +10,9 @@ use runtime::{exit, settings, telemetry};
 
 use crate::house::{House, Options, Role};
 use crate::schemas;
+
+/// The command that makes this program a helper which renders templates and does nothing else.
+const RENDER_TEMPLATES: &str = "render-templates";
 
 /// Keeps a team's third-party APIs alive, inside their quotas, and under control.
 #[derive(Debug, Parser)]
@@ -30,6 +33,9 @@ enum Command {
         /// Where to.
         directory: PathBuf,
     },
+    /// Renders templates for the process that started it.
+    #[command(name = RENDER_TEMPLATES, hide = true)]
+    RenderTemplates,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +60,10 @@ pub fn main() -> ExitCode {
         Command::Schemas { directory } => match schemas::write(&directory) {
             Ok(()) => ExitCode::from(exit::OK),
             Err(error) => exit::failure(&error),
+        },
+        Command::RenderTemplates => match webhooks::render_templates() {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(error) => exit::failure(&error.into()),
         },
         Command::Up(everything) => start(Role::ALL.to_vec(), everything.options, true),
         Command::Run(some) => start(some.roles, some.options, false),
@@ -81,9 +91,11 @@ fn start(roles: Vec<Role>, options: Options, supervised: bool) -> ExitCode {
     })
 }
 
-async fn serve(roles: Vec<Role>, options: Options, supervised: bool) -> anyhow::Result<()> {
+async fn serve(roles: Vec<Role>, mut options: Options, supervised: bool) -> anyhow::Result<()> {
     // Signals are listened to before anything is started, so that none is missed while starting.
     let signals = runtime::process::Signals::listen().context("listen to signals")?;
+    let renderer = webhooks::Renderer::this_program(&[RENDER_TEMPLATES]);
+    options.renderer = Option::Some(renderer.context("find this program's file")?);
     let process = Process::new(options.shutdown);
     let house = House::start(roles, options, supervised, process.clone()).await?;
     house.announce();

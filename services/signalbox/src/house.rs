@@ -97,6 +97,9 @@ pub struct Options {
     meter: meter::Settings,
     #[command(flatten)]
     webhooks: webhooks::Settings,
+    /// Who renders templates; without one they are rendered in this process.
+    #[arg(skip)]
+    pub(crate) renderer: Option<webhooks::Renderer>,
     #[command(flatten)]
     audit: audit::Settings,
 }
@@ -205,7 +208,8 @@ impl House {
         if has(Role::Webhooks) {
             let store = store.clone().context("webhooks need a database")?;
             let vault = vault.clone().context("webhooks need the key store")?;
-            let doors = webhooks::Doors { bus: bus.clone(), store, vault, egress: egress.clone() };
+            let (bus, egress, renderer) = (bus.clone(), egress.clone(), options.renderer);
+            let doors = webhooks::Doors { bus, store, vault, egress, renderer };
             process.spawn("webhooks", webhooks::run(options.webhooks, doors, process.stopping()));
         }
         if has(Role::Prober) {

@@ -40,8 +40,8 @@ impl Desk {
     /// A desk for one process.
     pub(crate) fn new(settings: Settings, doors: Doors) -> Self {
         let deadline = std::time::Duration::from_millis(settings.render_ms);
-        let engine = Engine::new(deadline, settings.renders_max as usize);
-        let Doors { bus, store, vault, egress } = doors;
+        let Doors { bus, store, vault, egress, renderer } = doors;
+        let engine = Engine::new(deadline, settings.renders_max as usize, renderer);
         Self {
             settings,
             bus,

@@ -40,6 +40,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use vault::Vault;
 
+pub use render::Renderer;
+pub use render::helper::render_templates;
 pub use settings::Settings;
 
 use desk::Desk;
@@ -55,6 +57,9 @@ pub struct Doors {
     pub vault: Vault,
     /// Out.
     pub egress: Egress,
+    /// Who renders templates. Without one they are rendered in this process, as tests do: a template that overflows
+    /// the stack or takes all memory then ends it.
+    pub renderer: Option<Renderer>,
 }
 
 /// Runs the role until the token is cancelled, then finishes what it has begun.

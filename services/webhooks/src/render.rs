@@ -1,13 +1,17 @@
 //! Renders Liquid: the one engine of deliveries, previews, tests and `POST /templates:render`.
 //!
 //! A template is a user's text and its values are anybody's, so it is looked over before it is parsed (`scan`), every
-//! evaluation and byte is counted (`budget`), and it runs on a thread of its own with a known stack and a deadline. It
+//! evaluation and byte is counted (`budget`), and it runs with a known stack and a deadline, in a process of its own
+//! (`helpers`, `helper`) or, where none is named, on a thread of its own. It
 //! sees the alert and nothing else: no secret, no environment, no file. Strictly, an unknown name is an error with
 //! its place; leniently it is empty.
 
 pub(crate) mod budget;
 pub(crate) mod fault;
 pub(crate) mod filters;
+pub(crate) mod frame;
+pub(crate) mod helper;
+pub(crate) mod helpers;
 pub(crate) mod lax;
 pub(crate) mod pieces;
 pub(crate) mod repeat;
@@ -24,12 +28,15 @@ use liquid::partials::{EagerCompiler, InMemorySource};
 use liquid_core::parser::{ParseFilter, ParseTag};
 use liquid_core::{ObjectView, ParseBlock};
 use liquid_lib::stdlib;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use budget::{Bounded, CountedBlock, CountedFilter, CountedTag};
 pub(crate) use fault::Fault;
+use helpers::Helpers;
+pub use helpers::Renderer;
 
 /// The stack of a rendering, in bytes: the deepest template that is let through needs a part of it.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
@@ -39,7 +46,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(crate) const PARTIALS_MAX: usize = 50;
 
 /// A template with everything that it may name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// Liquid.
     pub(crate) template: String,
@@ -56,45 +63,68 @@ pub(crate) struct Job {
 pub(crate) struct Engine {
     deadline: Duration,
     free: Arc<Semaphore>,
+    /// Without them templates are rendered in this process.
+    helpers: Option<Arc<Helpers>>,
 }
 
 impl Engine {
-    /// An engine with a deadline for each rendering and a bound of renderings at the same time.
-    pub(crate) fn new(deadline: Duration, at_once: usize) -> Self {
-        Self { deadline, free: Arc::new(Semaphore::new(at_once.max(1))) }
+    /// An engine with a deadline for each rendering, a bound of renderings at the same time, and who renders.
+    pub(crate) fn new(deadline: Duration, at_once: usize, renderer: Option<Renderer>) -> Self {
+        let helpers = renderer.map(|renderer| Arc::new(Helpers::new(renderer)));
+        Self { deadline, free: Arc::new(Semaphore::new(at_once.max(1))), helpers }
     }
 
-    /// Renders on a thread of its own. A rendering that does not end keeps its place, so that not too many can run on.
+    /// Renders in a helper process, or on a thread of its own. A rendering on a thread that does not end keeps its
+    /// place, so that not too many can run on.
     pub(crate) async fn render(&self, job: Job) -> Result<String, Fault> {
-        let busy = || Fault::new("busy", "too many templates are being rendered; try again");
         let place = timeout(self.deadline, Arc::clone(&self.free).acquire_owned()).await;
         let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
-        let (answer, rendered) = oneshot::channel();
-        let deadline = self.deadline;
-        std::thread::Builder::new()
-            .name("template".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // Whoever asked may be gone; then nobody needs the text.
-                let _ = answer.send(render_here(&job, Instant::now() + deadline));
+        match &self.helpers {
+            Some(helpers) => {
+                look_over(&job)?;
+                let rendered = helpers.render(&job, self.deadline).await;
                 drop(place);
-            })
-            .map_err(|_| busy())?;
-        match timeout(self.deadline + GRACE, rendered).await {
-            Ok(Ok(rendered)) => rendered,
-            Ok(Err(_)) => Err(Fault::new("invalid_template", "the template broke the engine")),
-            Err(_) => Err(Fault::new("template_limit", format!("{} too much time", budget::LIMIT))),
+                rendered
+            }
+            None => on_a_thread(job, self.deadline, place).await,
         }
     }
 }
 
-/// Renders on this thread. Panics of the engine are caught; its stack must be large.
-pub(crate) fn render_here(job: &Job, until: Instant) -> Result<String, Fault> {
+fn busy() -> Fault {
+    Fault::new("busy", "too many templates are being rendered; try again")
+}
+
+async fn on_a_thread(job: Job, deadline: Duration, place: OwnedSemaphorePermit) -> Result<String, Fault> {
+    let (answer, rendered) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("template".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            // Whoever asked may be gone; then nobody needs the text.
+            let _ = answer.send(render_here(&job, Instant::now() + deadline));
+            drop(place);
+        })
+        .map_err(|_| busy())?;
+    match timeout(deadline + GRACE, rendered).await {
+        Ok(Ok(rendered)) => rendered,
+        Ok(Err(_)) => Err(Fault::new("invalid_template", "the template broke the engine")),
+        Err(_) => Err(Fault::new("template_limit", format!("{} too much time", budget::LIMIT))),
+    }
+}
+
+/// Refuses what must not even be parsed.
+fn look_over(job: &Job) -> Result<(), Fault> {
     if job.partials.len() > PARTIALS_MAX {
         return Err(Fault::new("template_limit", format!("there are more than {PARTIALS_MAX} partials")));
     }
     let sources = std::iter::once(&job.template).chain(job.partials.values()).map(String::as_str);
-    scan::scan(sources).map_err(|refused| Fault::new("template_limit", refused.to_string()))?;
+    scan::scan(sources).map_err(|refused| Fault::new("template_limit", refused.to_string()))
+}
+
+/// Renders on this thread. Panics of the engine are caught; its stack must be large.
+pub(crate) fn render_here(job: &Job, until: Instant) -> Result<String, Fault> {
+    look_over(job)?;
     budget::begin(until, job.lenient);
     catch_unwind(AssertUnwindSafe(|| rendered(job)))
         .unwrap_or_else(|_| Err(Fault::new("invalid_template", "the template broke the engine")))

@@ -173,7 +173,7 @@ fn the_deepest_template_that_is_let_through_fits_its_stack() {
 
 #[tokio::test]
 async fn the_engine_renders_beside_the_runtime() {
-    let engine = Engine::new(DEADLINE, 2);
+    let engine = Engine::new(DEADLINE, 2, None);
     let jobs = (0..20).map(|n| engine.render(job("{{ n }}", json!({ "n": n }), false)));
     let texts = futures_util::future::join_all(jobs).await;
     assert!(texts.iter().enumerate().all(|(n, text)| text.as_deref() == Ok(n.to_string().as_str())));

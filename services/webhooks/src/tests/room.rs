@@ -82,6 +82,7 @@ impl Room {
             store: self.store.clone(),
             vault: self.vault.clone(),
             egress: self.egress.clone(),
+            renderer: Some(crate::render::helpers::tests::renderer()),
         };
         let stopping = CancellationToken::new();
         let task = tokio::spawn(run(self.settings.clone(), doors, stopping.clone()));
