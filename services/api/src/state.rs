@@ -21,6 +21,8 @@ pub struct Doors {
     pub store: Store,
     /// To the keys.
     pub vault: Vault,
+    /// The providers that may be named.
+    pub catalogue: &'static Catalogue,
 }
 
 /// The state of the api: cheap to clone.
@@ -53,7 +55,7 @@ impl Api {
             bus: doors.bus,
             store: doors.store,
             vault: doors.vault,
-            catalogue: Catalogue::builtin(),
+            catalogue: doors.catalogue,
             live: Arc::new(Live::default()),
             changed: Arc::new(Notify::new()),
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),

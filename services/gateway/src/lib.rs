@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bus::Bus;
+use catalogue::Catalogue;
 use egress::Egress;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -46,6 +47,8 @@ pub struct Doors {
     pub vault: Vault,
     /// The way out.
     pub egress: Egress,
+    /// The providers that it knows.
+    pub catalogue: &'static Catalogue,
 }
 
 /// A gateway. Clones are the same gateway.
@@ -61,6 +64,7 @@ struct Inner {
     config: snapshot::Current,
     board: board::Board,
     cache: cache::Cache,
+    lingering: proxy::linger::Lingering,
     /// Differs from start to start, so that what two of them count is never taken for the same.
     instance: String,
 }
@@ -87,8 +91,9 @@ impl Gateway {
             egress: doors.egress,
             keys: Cached::new(doors.vault, keys),
             bus: doors.bus,
-            config: snapshot::Current::default(),
+            config: snapshot::Current::new(doors.catalogue),
             board: board::Board::default(),
+            lingering: proxy::linger::Lingering::default(),
             instance: format!("{started:x}-{:08x}", rand::random::<u32>()),
         }))
     }
@@ -106,7 +111,7 @@ impl Gateway {
     /// Follows the buckets, answers calls and tells what was counted, until `stopping`; then answers the calls under
     /// way and tells the rest. That has no time limit of its own: the process has one.
     pub async fn serve(&self, listener: TcpListener, stopping: CancellationToken) -> anyhow::Result<()> {
-        let Inner { bus, config, board, keys, instance, .. } = &*self.0;
+        let Inner { bus, config, board, keys, lingering, instance, .. } = &*self.0;
         let served = CancellationToken::new();
         // If one of the tasks fails the others must end too.
         let ending = stopping.child_token();
@@ -115,6 +120,7 @@ impl Gateway {
             ("follow the snapshot", config.clone().follow(bus.clone(), keys.clone(), stop()).boxed()),
             ("follow the routes", board.clone().follow_routes(bus.clone(), stop()).boxed()),
             ("follow the health", board.clone().follow_health(bus.clone(), stop()).boxed()),
+            ("wait for those that linger", lingering.wait(stop()).boxed()),
             ("tell observations", observe::tell(bus.clone(), config.clone(), stop()).boxed()),
             ("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).boxed()),
         ];

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bus::{Bucket, Bus, Change};
+use catalogue::Catalogue;
 use futures_util::StreamExt;
 use metrics::{Counter, gauge};
 use model::auth::Auth;
@@ -80,6 +81,8 @@ pub(crate) struct Integration {
     pub(crate) params: Vec<Parameter>,
     /// How long an answer's head may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// From when on an answer is slow, in milliseconds.
+    pub(crate) slow_ms: u64,
     /// Repeats here.
     pub(crate) retry: Retry,
     /// What a call costs, in millionths of a dollar.
@@ -140,15 +143,24 @@ pub(crate) struct Route {
 }
 
 /// The configuration now. Clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct Current(Arc<ArcSwapOption<Config>>);
+#[derive(Clone)]
+pub(crate) struct Current {
+    served: Arc<ArcSwapOption<Config>>,
+    /// The providers that integrations may be of.
+    catalogue: &'static Catalogue,
+}
 
 // === impl Current ===
 
 impl Current {
+    /// No configuration yet.
+    pub(crate) fn new(catalogue: &'static Catalogue) -> Self {
+        Self { served: Arc::default(), catalogue }
+    }
+
     /// The configuration now; nothing before the first one came.
     pub(crate) fn get(&self) -> Option<Arc<Config>> {
-        self.0.load_full()
+        self.served.load_full()
     }
 
     /// Serves a snapshot from now on, unless it is not newer than the one that is served.
@@ -161,9 +173,9 @@ impl Current {
             }
             return false;
         }
-        let config = compile::compile(snapshot, before.as_deref(), Instant::now());
+        let config = compile::compile(self.catalogue, snapshot, before.as_deref(), Instant::now());
         let revision = config.revision;
-        self.0.store(Some(Arc::new(config)));
+        self.served.store(Some(Arc::new(config)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; revisions stay far below 2^53")]
         gauge!(telemetry::REVISION).set(revision as f64);
         let (integrations, routes) = (snapshot.integrations.len(), snapshot.routes.len());

@@ -34,6 +34,8 @@ pub struct Doors {
     pub vault: Vault,
     /// The way out.
     pub egress: Egress,
+    /// The providers that it knows.
+    pub catalogue: &'static Catalogue,
 }
 
 /// The service's state: cheap to clone.
@@ -52,11 +54,11 @@ struct Prober {
 /// Probes until told to stop.
 pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) -> anyhow::Result<()> {
     telemetry::describe();
-    let Doors { bus, vault, egress } = doors;
+    let Doors { bus, vault, egress, catalogue } = doors;
     let snapshot = bus.snapshots(stopping.clone()).await?;
     let places = Arc::new(Semaphore::new(settings.prober_at_once));
     let settings = Arc::new(settings);
-    let prober = Prober { bus, vault, egress, catalogue: Catalogue::builtin(), settings, snapshot, places };
+    let prober = Prober { bus, vault, egress, catalogue, settings, snapshot, places };
     let rounds = rounds::run(prober.clone(), stopping.clone());
     let answers = answer::answers(prober, stopping);
     let (rounds, answers) = tokio::join!(rounds, answers);

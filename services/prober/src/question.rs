@@ -7,7 +7,7 @@ use catalogue::{Catalogue, Probe, Provider};
 use http::{Method, Request, Uri};
 use model::auth::Auth;
 use model::health::Reason;
-use model::integration::{CUSTOM_PROVIDER, Integration};
+use model::integration::Integration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::Settings;
@@ -38,10 +38,7 @@ pub(crate) struct Question<'a> {
 
 /// The provider of an integration; one without rules for `custom`.
 pub(crate) fn provider<'a>(catalogue: &'a Catalogue, it: &Integration) -> Option<&'a Provider> {
-    if it.provider.as_str() == CUSTOM_PROVIDER {
-        return Some(Provider::custom());
-    }
-    catalogue.get(it.provider.as_str()).filter(|provider| !provider.is_defunct())
+    catalogue.callable(it.provider.as_str()).ok()
 }
 
 /// How often an integration is asked.
@@ -61,8 +58,7 @@ pub(crate) fn question<'a>(
     about: About,
 ) -> Result<Question<'a>, (Reason, String)> {
     let wrong = |detail: String| (Reason::TargetRefused, detail);
-    let provider =
-        provider(catalogue, it).ok_or_else(|| wrong(format!("there is no provider `{}`", it.provider)))?;
+    let provider = catalogue.callable(it.provider.as_str()).map_err(wrong)?;
     let base = it.base_url.as_deref().or_else(|| provider.base_url(&it.environment));
     let base =
         base.ok_or_else(|| wrong(format!("{} has no environment `{}`", provider.name, it.environment)))?;
@@ -114,4 +110,25 @@ pub(crate) fn question<'a>(
         auth,
         request,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_this_process_does_not_know_is_not_asked_and_said() {
+        let settings = runtime::settings::flags(&[]).expect("the defaults are right");
+        let why = |provider: &str| {
+            let it =
+                serde_json::json!({ "id": "it", "provider": provider, "base_url": "https://acme.example" });
+            let it: Integration = serde_json::from_value(it).expect("an integration");
+            question(Catalogue::builtin(), &settings, &it, About::Provider).err()
+        };
+        let (reason, detail) = why("acme").expect("nothing to ask");
+        assert_eq!(reason, Reason::TargetRefused);
+        assert!(detail.contains("no provider `acme`") && detail.contains("--providers-dir"), "{detail}");
+        assert!(why("ftx").is_some_and(|(_, detail)| detail.contains("is gone")));
+        assert!(why("fred").is_none() && why("custom").is_none());
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, ServerSettings, Supervised};
+use catalogue::{Catalogue, Own};
 use egress::Egress;
 use ipnet::IpNet;
 use model::Secret;
@@ -90,6 +91,9 @@ pub(crate) struct DoorOptions {
     /// The file of the sealed key store's master key. Without it, `vault/master.key` in the data directory.
     #[arg(long, env = "SIGNALBOX_MASTER_KEY_FILE")]
     master_key_file: Option<PathBuf>,
+    /// A directory of provider files (TOML) beside the program's own. One with the id of a known provider replaces it.
+    #[arg(long, env = "SIGNALBOX_PROVIDERS_DIR")]
+    providers_dir: Option<PathBuf>,
     /// Networks that calls may go to beside the public internet, comma separated: `10.1.0.0/16`.
     #[arg(long, env = "SIGNALBOX_EGRESS_ALLOW", value_delimiter = ',')]
     egress_allow: Vec<IpNet>,
@@ -102,6 +106,23 @@ pub(crate) struct DoorOptions {
     /// A PEM file with further certificate authorities for outgoing calls.
     #[arg(long, env = "SIGNALBOX_EGRESS_ROOTS")]
     egress_roots: Option<PathBuf>,
+}
+
+/// The providers that every role of this process knows: the program's own, and the operator's over them.
+pub(crate) fn catalogue(options: &Options) -> anyhow::Result<&'static Catalogue> {
+    let Some(directory) = &options.doors.providers_dir else { return Ok(Catalogue::builtin()) };
+    let read = Catalogue::parse_dir(directory)
+        .map_err(|error| misconfigured(anyhow::Error::new(error).context("--providers-dir")))?;
+    for Own { id, file, replaces } in read.own() {
+        let how = if *replaces { "replaces the program's own" } else { "is added to the catalogue" };
+        tracing::info!(provider.id = %id, file, replaces, "Provider {id} of {file} {how}.");
+    }
+    if read.own().is_empty() {
+        let directory = directory.display().to_string();
+        tracing::warn!(directory, "No provider file (*.toml) is in {directory}.");
+    }
+    // Read once and kept until the process ends, as the program's own is.
+    Ok(Box::leak(Box::new(read)))
 }
 
 /// Makes the data directory for its owner only.

@@ -138,6 +138,7 @@ impl House {
         let has = |role: Role| roles.contains(&role);
         let metrics = Metrics::install(&[]);
         bus::telemetry::describe();
+        let catalogue = doors::catalogue(&options)?;
         let dir = doors::data_dir(&options.data_dir)?;
         let given = given_token(&options)?;
         // Ports first: a port that is taken is the commonest trouble, and nothing has been touched yet.
@@ -181,7 +182,8 @@ impl House {
 
         let mut first = None;
         if let (Some(listener), Some(store), Some(vault)) = (api_port, &store, &vault) {
-            let doors = api::Doors { bus: bus.clone(), store: store.clone(), vault: vault.clone() };
+            let doors =
+                api::Doors { bus: bus.clone(), store: store.clone(), vault: vault.clone(), catalogue };
             let api = Api::new(options.api, doors, process.stopping());
             first = api::bootstrap::first_start(&api, given.as_ref()).await?;
             process.spawn("api", api::run(api.clone(), process.stopping()));
@@ -214,12 +216,12 @@ impl House {
         }
         if has(Role::Prober) {
             let vault = vault.clone().context("the prober needs the key store")?;
-            let doors = prober::Doors { bus: bus.clone(), vault, egress: egress.clone() };
+            let doors = prober::Doors { bus: bus.clone(), vault, egress: egress.clone(), catalogue };
             process.spawn("prober", prober::run(options.prober, doors, process.stopping()));
         }
         if let Some(listener) = gateway_port {
             let vault = vault.clone().context("the gateway needs the key store")?;
-            let doors = gateway::Doors { bus: bus.clone(), vault, egress };
+            let doors = gateway::Doors { bus: bus.clone(), vault, egress, catalogue };
             let gateway = Gateway::new(options.gateway, doors);
             let serving = gateway.clone();
             process.readiness().add("gateway", move || {

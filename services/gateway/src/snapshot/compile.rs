@@ -25,17 +25,26 @@ use crate::live::Live;
 use crate::proxy::join::Parameter;
 use crate::telemetry;
 
+/// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says.
+const SLOW_MS: u32 = 2_000;
 /// Headers that a configuration cannot set: they belong to one connection.
 const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te"];
 
 /// Makes a snapshot ready. Cells of integrations that stay are taken over.
-pub(super) fn compile(snapshot: &Snapshot, before: Option<&Config>, now: Instant) -> Config {
+pub(super) fn compile(
+    catalogue: &'static Catalogue,
+    snapshot: &Snapshot,
+    before: Option<&Config>,
+    now: Instant,
+) -> Config {
     let integrations: HashMap<IntegrationId, Arc<Integration>> = snapshot
         .integrations
         .values()
         .map(|given| {
             let old = before.and_then(|config| config.integrations.get(&given.id));
-            (given.id.clone(), Arc::new(integration(given, snapshot, old.map(|old| &old.live), now)))
+            let new = integration(catalogue, given, snapshot, old.map(|old| &old.live), now);
+            tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
+            (given.id.clone(), Arc::new(new))
         })
         .collect();
     let routes = snapshot
@@ -45,6 +54,15 @@ pub(super) fn compile(snapshot: &Snapshot, before: Option<&Config>, now: Instant
         .collect();
     let tokens = snapshot.tokens.iter().filter_map(caller).collect();
     Config { revision: snapshot.revision, tokens, integrations, routes }
+}
+
+/// Says once, not at every revision, that an integration cannot be called.
+fn tell_fault(new: &Integration, before: Option<&Fault>) {
+    if let Some(fault @ Fault::Broken(why)) = &new.fault
+        && before != Some(fault)
+    {
+        tracing::warn!(integration.id = %new.id, why, "Integration {} cannot be called: {why}.", new.id);
+    }
 }
 
 fn caller(token: &Token) -> Option<([u8; 32], Arc<Caller>)> {
@@ -83,22 +101,21 @@ fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integrat
 }
 
 fn integration(
+    catalogue: &'static Catalogue,
     given: &configured::Integration,
     snapshot: &Snapshot,
     live: Option<&Arc<Live>>,
     now: Instant,
 ) -> Integration {
-    let found = Catalogue::builtin().get(given.provider.as_str());
-    let provider = found.unwrap_or_else(|| Provider::custom());
+    let callable = catalogue.callable(given.provider.as_str());
+    let known = catalogue.get(given.provider.as_str());
+    let provider = known.unwrap_or_else(|| Provider::custom());
     let base = base(given, provider);
-    let fault = match (&base, found) {
+    let fault = match (&base, callable) {
         _ if !given.enabled => Some(Fault::Disabled),
-        (_, None) => Some(Fault::Broken(format!("there is no provider `{}`", given.provider))),
-        (_, Some(provider)) if provider.is_defunct() => {
-            Some(Fault::Broken(format!("{} is gone", provider.name)))
-        }
+        (_, Err(why)) => Some(Fault::Broken(why)),
         (Err(why), _) => Some(Fault::Broken(why.clone())),
-        (Ok(_), Some(_)) => None,
+        (Ok(_), Ok(_)) => None,
     };
     let (scheme, authority, base) =
         base.unwrap_or_else(|_| (Scheme::HTTPS, Authority::from_static("signalbox.invalid"), String::new()));
@@ -119,6 +136,7 @@ fn integration(
         params: params(given, provider, &auth),
         auth,
         timeout_ms: u64::from(given.timeout_ms),
+        slow_ms: slow_ms(given, provider),
         retry: given.retry,
         cost_micros: match given.cost.per_request_micros {
             0 => provider.cost.per_request_micros,
@@ -128,6 +146,12 @@ fn integration(
         print: print(given, key_ref),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
     }
+}
+
+/// From when on an answer is slow: as the prober has it, but for a default that was set there.
+fn slow_ms(given: &configured::Integration, provider: &Provider) -> u64 {
+    let theirs = provider.probe_in(&given.environment).map(|probe| probe.slow_ms);
+    u64::from(given.probe.slow_ms.or(theirs).unwrap_or(SLOW_MS))
 }
 
 /// Scheme, authority and path of the base URL, or why there is none.

@@ -176,3 +176,23 @@ async fn failovers_word_is_followed_but_never_a_lower_epoch() {
     assert!(b.count() > 0);
     house.stop().await;
 }
+
+#[tokio::test]
+async fn an_integration_of_a_provider_that_this_gateway_does_not_know_breaks_alone() {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
+    house
+        .configure(|s| {
+            integration(s, "theirs", &a.url(), json!({ "provider": "acme" }));
+            integration(s, "ours", &b.url(), json!({}));
+            route(s, "both", &["theirs", "ours"], json!({}));
+        })
+        .await;
+    let got = house.get("/p/theirs/x").await;
+    assert_eq!((got.status.as_u16(), got.json()["code"].as_str()), (503, Some("integration_broken")));
+    let detail = got.text();
+    assert!(detail.contains("no provider `acme`") && detail.contains("--providers-dir"), "{detail}");
+    let got = house.get("/r/both/x").await;
+    assert_eq!((got.status.as_u16(), got.text().as_str()), (200, "b"));
+    assert_eq!((a.count(), b.count()), (0, 1), "what is not understood is never sent a key");
+    house.stop().await;
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bus::{Bucket, Bus, ServerSettings, Supervised};
 use bytes::Bytes;
+use catalogue::Catalogue;
 use egress::Egress;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -79,7 +80,7 @@ impl House {
             ..egress::Settings::default()
         })
         .expect("a way out");
-        let doors = Doors { bus: bus.clone(), vault: vault.clone(), egress };
+        let doors = Doors { bus: bus.clone(), vault: vault.clone(), egress, catalogue: Catalogue::builtin() };
         let gateway = Gateway::new(settings, doors);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("has an address");

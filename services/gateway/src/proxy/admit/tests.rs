@@ -17,7 +17,7 @@ fn config(change: impl FnOnce(&mut Token)) -> Arc<Config> {
     let mut token = token("ada", TOKEN, &json!({}));
     change(&mut token);
     snapshot.tokens.push(token);
-    let current = Current::default();
+    let current = Current::new(catalogue::Catalogue::builtin());
     current.swap(&snapshot);
     current.get().expect("just swapped")
 }
