@@ -77,11 +77,11 @@ pub(crate) fn named<'a>(api: &'a Api, id: &str, pointer: &str) -> Result<&'a Pro
     let Some(provider) = find(api, id) else {
         let near = api.catalogue.near(id);
         let hint =
-            if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+            if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(", ")) };
         return Err(Problem::validation(
             pointer,
             format!(
-                "there is no provider `{id}`{hint} GET /api/v1/providers lists them; `custom` brings its own address"
+                "there is no provider `{id}`; {hint}GET /api/v1/providers lists them; `custom` brings its own address"
             ),
         ));
     };
