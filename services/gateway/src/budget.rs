@@ -1,7 +1,8 @@
 //! The budget of repeats of one integration: a provider in trouble is not given twice the load.
 //!
 //! Pure: time is an argument. Repeats are at most a tenth of the first attempts of the last ten seconds; one in each
-//! second is always allowed, so that quiet integrations can repeat. Going on to another member is no repeat.
+//! second is always allowed, so that quiet integrations can repeat. Going on to another member is no repeat. Asking one
+//! beside has a budget of its own: a tenth of the first attempts, after a handful that is saved up.
 
 use std::time::Instant;
 
@@ -9,6 +10,36 @@ use std::time::Instant;
 const WINDOW_SECS: usize = 10;
 /// First attempts for one repeat.
 const FIRSTS_PER_REPEAT: u64 = 10;
+
+/// Attempts beside a first one that may be saved up.
+const BESIDE_MAX: u64 = 10;
+
+/// What is left for attempts beside a first one that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside {
+    /// First attempts that were not used up yet.
+    firsts: u64,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        Self { firsts: BESIDE_MAX * FIRSTS_PER_REPEAT }
+    }
+}
+
+impl Beside {
+    /// Notes a first attempt.
+    pub(crate) fn first(&mut self) {
+        self.firsts = (self.firsts + 1).min(BESIDE_MAX * FIRSTS_PER_REPEAT);
+    }
+
+    /// Takes an attempt beside, if there is one.
+    pub(crate) fn take(&mut self) -> bool {
+        let left = self.firsts.checked_sub(FIRSTS_PER_REPEAT);
+        self.firsts = left.unwrap_or(self.firsts);
+        left.is_some()
+    }
+}
 
 /// First attempts and repeats of the last seconds.
 #[derive(Clone, Debug)]
@@ -90,6 +121,22 @@ mod tests {
     fn a_quiet_integration_repeats_once_a_second() {
         assert_eq!(allowed(1, 10), 10);
         assert_eq!(allowed(3, 10), 10);
+    }
+
+    #[test]
+    fn a_slow_provider_does_not_double_the_calls() {
+        let mut beside = Beside::default();
+        let taken = |beside: &mut Beside, firsts: u64| {
+            (0..firsts)
+                .filter(|_| {
+                    beside.first();
+                    beside.take()
+                })
+                .count()
+        };
+        assert_eq!(taken(&mut beside, 10), 10);
+        let many = taken(&mut beside, 10_000);
+        assert!((990..=1_010).contains(&many), "{many}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! What lives longer than one revision of the configuration: an integration's counters and its budget of repeats.
+//! What lives longer than one revision of the configuration: an integration's counters, its waiting calls and its budgets.
 //!
 //! A new snapshot takes over the cells of the old one, so that a change of configuration forgets nothing.
+
+mod patience;
+mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,8 +14,10 @@ use model::health::Reason;
 use model::usage::Count;
 use model::{IntegrationId, ProviderId};
 
-use crate::budget::Budget;
+use crate::budget::{Beside, Budget};
 use crate::telemetry;
+pub(crate) use patience::Patience;
+use waiting::Waiting;
 
 /// Different pairs of endpoint and caller that are counted apart between two flushes. More are counted as [`OTHER`].
 const COUNTS_MAX: usize = 4_096;
@@ -27,7 +32,9 @@ pub(crate) struct Live {
     pub(crate) provider: ProviderId,
     counts: Mutex<HashMap<(String, String), Count>>,
     traffic: Mutex<Traffic>,
+    waiting: Mutex<Waiting>,
     budget: Mutex<Budget>,
+    beside: Mutex<Beside>,
     meters: Meters,
 }
 
@@ -38,6 +45,8 @@ pub(crate) struct Traffic {
     pub(crate) requests: u32,
     /// Calls with trouble.
     pub(crate) failures: u32,
+    /// Calls among both that have no answer yet and should have had one, while nobody was answered.
+    pub(crate) overdue: u32,
     /// How often which trouble.
     pub(crate) reasons: BTreeMap<Reason, u32>,
     /// Status of the last answer.
@@ -70,6 +79,7 @@ struct Meters {
     latency: Histogram,
     ok: Counter,
     echoes: Counter,
+    beside: Counter,
 }
 
 // === impl Live ===
@@ -83,6 +93,7 @@ impl Live {
             latency: histogram!(telemetry::UPSTREAM_LATENCY, "integration" => label.clone()),
             ok: counter!(telemetry::ATTEMPTS, "integration" => label.clone(), "outcome" => "ok"),
             echoes: counter!(telemetry::ECHOES, "integration" => label.clone()),
+            beside: counter!(telemetry::BESIDE, "integration" => label.clone()),
         };
         meters.ok.increment(0);
         Self {
@@ -90,7 +101,9 @@ impl Live {
             provider,
             counts: Mutex::default(),
             traffic: Mutex::default(),
+            waiting: Mutex::default(),
             budget: Mutex::new(Budget::new(now)),
+            beside: Mutex::default(),
             meters,
         }
     }
@@ -173,9 +186,33 @@ impl Live {
         self.meters.echoes.increment(places);
     }
 
+    /// A call is sent. Its number, and the patience with it.
+    pub(crate) fn waits(&self, endpoint: &str, slow: Duration, timeout: Duration) -> (u64, Patience) {
+        lock(&self.waiting).begin(endpoint, slow, timeout, Instant::now())
+    }
+
+    /// A call is not waited for any more. `good` is its endpoint, when it was answered well.
+    pub(crate) fn waited(&self, number: u64, answered: bool, good: Option<&str>) {
+        lock(&self.waiting).end(number, answered, good, Instant::now());
+    }
+
+    /// Whether it takes calls and answers none.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        lock(&self.waiting).is_silent(now)
+    }
+
+    /// Whether another member may be asked beside a call that waits here: as long as there is a budget for it, and
+    /// always where nobody is answered, for that is going on.
+    pub(crate) fn may_ask_beside(&self, now: Instant) -> bool {
+        let may = lock(&self.beside).take() || self.is_silent(now);
+        self.meters.beside.increment(u64::from(may));
+        may
+    }
+
     /// Notes a first attempt.
     pub(crate) fn first(&self, now: Instant) {
         lock(&self.budget).first(now);
+        lock(&self.beside).first();
     }
 
     /// Whether the budget has a repeat left; takes it.
@@ -197,9 +234,16 @@ impl Live {
         lock(&self.counts).is_empty()
     }
 
-    /// What callers met since the last time; nothing when nobody called.
-    pub(crate) fn take_traffic(&self) -> Option<Traffic> {
-        let traffic = std::mem::take(&mut *lock(&self.traffic));
+    /// What callers met since the last time, and what those who wait meet now; nothing when nobody called.
+    pub(crate) fn take_traffic(&self, now: Instant) -> Option<Traffic> {
+        let overdue = lock(&self.waiting).overdue(now);
+        let mut traffic = std::mem::take(&mut *lock(&self.traffic));
+        if overdue > 0 {
+            traffic.overdue = overdue;
+            traffic.requests = traffic.requests.saturating_add(overdue);
+            traffic.failures = traffic.failures.saturating_add(overdue);
+            *traffic.reasons.entry(Reason::Timeout).or_default() += overdue;
+        }
         (traffic.requests > 0).then_some(traffic)
     }
 

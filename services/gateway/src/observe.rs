@@ -1,13 +1,14 @@
 //! Tells what callers met: every second one observation per integration that was called.
 //!
-//! While the bus is away the cells go on counting, and are told together when it is back. One that it does not take is
-//! lost: the next second says how it is then.
+//! A call that hangs is evidence before it ends: those that wait for longer than any answer should take are told each
+//! second as time-outs, as long as nobody is answered. While the bus is away the cells go on counting, and are told together
+//! when it is back. One that it does not take is lost: the next second says how it is then.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::Bus;
 use model::Timestamp;
-use model::health::{Check, Observed};
+use model::health::{Check, Observed, Reason};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +35,8 @@ pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken)
         }
         let Some(config) = config.get() else { continue };
         let lives = config.integrations.values().map(|integration| &integration.live);
-        let seen = lives.filter_map(|live| Some(observed(live, &live.take_traffic()?, Timestamp::now())));
+        let seen = lives
+            .filter_map(|live| Some(observed(live, &live.take_traffic(Instant::now())?, Timestamp::now())));
         let batch: Vec<_> = seen.filter_map(|seen| bus.envelope(seen).to_bytes().ok()).collect();
         if batch.is_empty() {
             continue;
@@ -57,6 +59,9 @@ fn observed(live: &Live, traffic: &Traffic, at: Timestamp) -> Observed {
     let mean = traffic.latency_sum_ms.checked_div(u64::from(traffic.answers));
     let failures = traffic.failures.min(traffic.requests);
     let detail = frequent.map(|reason| {
+        if traffic.overdue > 0 && reason == Reason::Timeout {
+            return format!("{} calls wait and none is answered", traffic.overdue);
+        }
         format!("{failures} of {} calls failed: {}", traffic.requests, reason.as_str().replace('_', " "))
     });
     Observed {
@@ -77,7 +82,6 @@ fn observed(live: &Live, traffic: &Traffic, at: Timestamp) -> Observed {
 
 #[cfg(test)]
 mod tests {
-    use model::health::Reason;
     use model::{IntegrationId, ProviderId};
 
     use super::*;
@@ -103,10 +107,28 @@ mod tests {
         ] {
             live.attempted("/", "user:ada", &call);
         }
-        let traffic = live.take_traffic().expect("there were calls");
+        let traffic = live.take_traffic(Instant::now()).expect("there were calls");
         let seen = observed(&live, &traffic, Timestamp::default());
         assert_eq!((seen.requests, seen.failures, seen.reason), (5, 3, Some(Reason::UpstreamError)));
         assert_eq!((seen.status_code, seen.latency_ms), (Some(500), Some(25)));
-        assert_eq!(live.take_traffic(), None);
+        assert_eq!(live.take_traffic(Instant::now()), None);
+    }
+
+    #[test]
+    fn calls_that_hang_are_told_before_they_end() {
+        let id = IntegrationId::new("a").expect("a slug");
+        let live = Live::new(id, ProviderId::new("custom").expect("a slug"), Instant::now());
+        let timeout = Duration::from_secs(10);
+        let numbers: Vec<u64> = (0..5).map(|_| live.waits("/", Duration::from_secs(2), timeout).0).collect();
+        assert_eq!(live.take_traffic(Instant::now()), None);
+        let later = Instant::now() + timeout;
+        for _ in 0..2 {
+            let traffic = live.take_traffic(later).expect("they wait");
+            let seen = observed(&live, &traffic, Timestamp::default());
+            assert_eq!((seen.requests, seen.failures, seen.reason), (5, 5, Some(Reason::Timeout)));
+            assert_eq!(seen.detail.as_deref(), Some("5 calls wait and none is answered"));
+        }
+        live.waited(numbers[0], true, Some("/"));
+        assert_eq!(live.take_traffic(later), None);
     }
 }
