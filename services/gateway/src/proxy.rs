@@ -12,6 +12,7 @@ pub(crate) mod echo;
 pub(crate) mod forward;
 pub(crate) mod join;
 pub(crate) mod judge;
+pub(crate) mod linger;
 pub(crate) mod recall;
 pub(crate) mod record;
 

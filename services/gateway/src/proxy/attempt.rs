@@ -1,7 +1,9 @@
 //! One attempt at one integration: key, dress, send, judge.
 //!
-//! Says what came of it; whether to try again is `forward`'s to decide. Every attempt is recorded here, once.
+//! Says what came of it; whether to try again, or whom else to ask meanwhile, is `forward`'s to decide. Every attempt is
+//! recorded here, once. One that is sent holds all that it needs, so that it can be waited for without its caller.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use model::auth::Auth;
 use model::health::Reason;
 use model::secret::Fields;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::admit::Call;
 use super::dress::{self, Undressed, dress};
@@ -23,12 +26,15 @@ use super::join;
 use super::judge::{Judged, judge};
 use super::record::{Account, Mark};
 use crate::Inner as Gateway;
-use crate::body::{Inbound, Refused};
+use crate::body::{Fate, Inbound, Refused};
+use crate::live::Patience;
 use crate::problem::Problem;
 use crate::snapshot::{Integration, KeyUse};
 
 /// How long the key store may take to say a key, in milliseconds.
 const KEY_WAIT_MS: u64 = 5_000;
+/// How long an overdue attempt whose caller has his answer is waited for, in milliseconds: a few observations.
+const EVIDENCE_MS: u64 = 3_000;
 
 /// A provider's answer, ready to be passed on.
 pub(crate) struct Answer {
@@ -74,6 +80,27 @@ pub(crate) enum Tried {
     Refused(Problem),
 }
 
+/// A beginning of an attempt.
+pub(crate) enum Begun {
+    /// It is under way.
+    Sent(Sent),
+    /// It ended before anything was sent.
+    Ended(Tried),
+}
+
+/// An attempt under way.
+pub(crate) struct Sent {
+    integration: Arc<Integration>,
+    exchange: Pin<Box<dyn Future<Output = Result<Judged, egress::Error>> + Send>>,
+    started: Instant,
+    patience: Patience,
+    mark: Mark,
+    account: Account,
+    fields: Option<Arc<Fields>>,
+    fate: Fate,
+    body_bytes_max: u64,
+}
+
 impl Failure {
     /// As a member of a problem: no text of the provider, no address.
     pub(crate) fn to_json(&self, integration: &Integration) -> Value {
@@ -90,72 +117,112 @@ impl Failure {
     }
 }
 
-/// Tries one integration, within `left_ms`.
-pub(crate) async fn attempt(
+/// Sends a call to one integration, to be answered within `left_ms`.
+pub(crate) async fn begin(
     gateway: &Gateway,
     call: &Call,
     integration: &Arc<Integration>,
     body: &mut Inbound,
     left_ms: u64,
-) -> Tried {
+) -> Begun {
+    let ended = Begun::Ended;
     let below = join::below(&integration.base, &call.path);
     let account = account(call, integration, below);
     let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
     let is_public = integration.provider.is_public(below);
     let fields = match key(gateway, integration, is_public, left_ms).await {
         Ok(fields) => fields,
-        Err(reason) => return Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))),
+        Err(reason) => {
+            return ended(Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))));
+        }
     };
     let target = match join::join(&integration.base, below, call.query.as_deref(), &integration.params) {
         Ok(target) => target,
         Err(why) => {
             mark.void();
-            return Tried::Refused(Problem::bad_request("bad_path", why.to_string()));
+            return ended(Tried::Refused(Problem::bad_request("bad_path", why.to_string())));
         }
     };
-    let fields = fields.as_deref();
-    let head = match dress(integration, &call.method, &call.headers, target, is_public, fields) {
+    let head = match dress(integration, &call.method, &call.headers, target, is_public, fields.as_deref()) {
         Ok(head) => head,
         Err(Undressed::MustBeSigned) => {
             mark.void();
-            return Tried::Unable(unsigned(integration));
+            return ended(Tried::Unable(unsigned(integration)));
         }
         Err(Undressed::Key(error)) => {
             tracing::warn!(integration.id = %integration.id, %error, "The key of integration {} cannot be used: {error}.", integration.id);
             let reason = Reason::KeyUnavailable;
-            return Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None)));
+            return ended(Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))));
         }
     };
     let Some((bytes, fate)) = body.next() else {
         mark.void();
         let detail = "the body was sent once and is not held, so that it cannot be sent again";
-        return Tried::Refused(Problem::bad_request("body_gone", detail));
+        return ended(Tried::Refused(Problem::bad_request("body_gone", detail)));
     };
-    mark.sends();
-    let limits = Limits {
-        head_ms: integration.timeout_ms.min(left_ms),
-        idle_ms: gateway.settings.idle_timeout_ms,
-        body_bytes_max: None,
-    };
-    let judged = match gateway.egress.send(http::Request::from_parts(head, bytes), limits).await {
-        Ok(answer) => judge(integration.provider, &call.method, answer).await,
-        Err(error) => Err(error),
-    };
-    match judged {
-        Ok(judged) => answered(integration, judged, account, &mut mark, fields),
-        Err(error) if error.blame() == Blame::Caller => {
-            mark.void();
-            Tried::Refused(match fate.refused() {
-                Some(Refused::TooLarge) => Problem::too_large(gateway.settings.body_bytes_max),
-                _ => Problem::bad_request("body_broken", "the request's body broke off").closing(),
-            })
+    let head_ms = integration.timeout_ms.min(left_ms);
+    let slow = Duration::from_millis(integration.slow_ms);
+    let patience = mark.sends(slow, Duration::from_millis(head_ms));
+    let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, body_bytes_max: None };
+    let (egress, provider, method) = (gateway.egress.clone(), integration.provider, call.method.clone());
+    let request = http::Request::from_parts(head, bytes);
+    Begun::Sent(Sent {
+        integration: integration.clone(),
+        exchange: Box::pin(async move {
+            let answer = egress.send(request, limits).await?;
+            judge(provider, &method, answer).await
+        }),
+        started: Instant::now(),
+        patience,
+        mark,
+        account,
+        fields,
+        fate,
+        body_bytes_max: gateway.settings.body_bytes_max,
+    })
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// Who is asked.
+    pub(crate) fn integration(&self) -> &Arc<Integration> {
+        &self.integration
+    }
+
+    /// When another member may be asked beside.
+    pub(crate) fn patient_until(&self) -> Instant {
+        self.started + self.patience.beside
+    }
+
+    /// What came of it. Can be given up and asked for again, until it has said so.
+    pub(crate) async fn answer(&mut self) -> Tried {
+        let outcome = (&mut self.exchange).await;
+        let Self { integration, mark, account, fields, fate, .. } = self;
+        match outcome {
+            Ok(judged) => answered(integration, judged, account.clone(), mark, fields.as_deref()),
+            Err(error) if error.blame() == Blame::Caller => {
+                mark.void();
+                Tried::Refused(match fate.refused() {
+                    Some(Refused::TooLarge) => Problem::too_large(self.body_bytes_max),
+                    _ => Problem::bad_request("body_broken", "the request's body broke off").closing(),
+                })
+            }
+            Err(error) => {
+                tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
+                let (reason, sent) = (error.reason(), error.sent());
+                let duration_ms = mark.end(sent, Some(reason), None);
+                Tried::Failed(Failure { may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
+            }
         }
-        Err(error) => {
-            tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
-            let (reason, sent) = (error.reason(), error.sent());
-            let duration_ms = mark.end(sent, Some(reason), None);
-            Tried::Failed(Failure { may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
-        }
+    }
+
+    /// Waits on when the caller has his answer from somebody else: whether one comes tells a slow provider from one
+    /// that hangs. Not longer than it takes to tell.
+    pub(crate) async fn outlive(mut self) {
+        let end = self.started + self.patience.overdue + Duration::from_millis(EVIDENCE_MS);
+        // Given up, it is counted as one whose caller went away: the provider may have charged for it.
+        drop(tokio::time::timeout_at(end, self.answer()).await);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Chooses in which order the members of a route are tried.
 //!
-//! Pure. Failover's word first, then the configured order; members whose calls are known to fail come last, so that a
-//! dead provider costs nobody a time-out while another one works.
+//! Failover's word first, then the configured order; members whose calls are known to fail, or hang just now, come last,
+//! so that a dead provider costs nobody a time-out while another one works.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 use model::IntegrationId;
@@ -22,9 +23,14 @@ pub(crate) fn choose(route: &Route, members: &[Arc<Integration>], board: &Board)
         said.as_ref().map(|(id, _)| id),
         route.pinned.as_ref().or(pinned),
         route.failover,
-        |id| board.is_unusable(id),
+        |place| !can_answer(&callable[place], board),
     );
     order.into_iter().map(|place| callable[place].clone()).collect()
+}
+
+/// Whether nothing is known that makes a call there fail.
+pub(crate) fn can_answer(member: &Integration, board: &Board) -> bool {
+    !board.is_unusable(&member.id) && !member.live.is_silent(Instant::now())
 }
 
 /// The places of members in the order in which they are tried.
@@ -33,21 +39,22 @@ fn order(
     active: Option<&IntegrationId>,
     pinned: Option<&IntegrationId>,
     failover: bool,
-    is_unusable: impl Fn(&IntegrationId) -> bool,
+    is_unusable: impl Fn(usize) -> bool,
 ) -> Vec<usize> {
     let rank = |place: &usize| {
         let id = members[*place];
         // An operator's word stands above what is known of its health; failover's does not: health is fresher.
         match () {
             () if pinned == Some(id) => 0,
-            () if is_unusable(id) => 3,
+            () if is_unusable(*place) => 3,
             () if active == Some(id) => 1,
             () => 2,
         }
     };
     let mut places: Vec<usize> = (0..members.len()).collect();
     if failover {
-        places.sort_by_key(rank);
+        // Each is ranked once: what hangs can change meanwhile.
+        places.sort_by_cached_key(rank);
         return places;
     }
     let one =
@@ -77,7 +84,7 @@ mod tests {
             of(active).as_ref(),
             of(pinned).as_ref(),
             failover,
-            |id| unusable.contains(id.as_str()),
+            |place| unusable.contains(members[place].as_str()),
         );
         let names: Vec<&str> = order.into_iter().map(|place| members[place].as_str()).collect();
         assert_eq!(names.join(" "), wanted);

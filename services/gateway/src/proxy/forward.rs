@@ -3,7 +3,12 @@
 //! Nothing goes to the caller before an answer is judged. Going on to another member is bounded by the route's length,
 //! repeats at one integration by its settings and its budget, everything by one deadline. A request that may have been
 //! done is sent again only if that is safe.
+//!
+//! A member that takes longer than usual is not given up: the next one is asked beside it, and the first answer wins.
+//! Giving up would lose the answer of a provider that is only slow, and waiting would cost callers the whole time-out
+//! of one that hangs. At most two are waited for at a time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +18,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::admit::Call;
-use super::attempt::{Answer, Failure, Tried, attempt};
-use super::choose::is_repeatable;
+use super::attempt::{Answer, Begun, Failure, Sent, Tried, begin};
+use super::choose::{can_answer, is_repeatable};
 use crate::Inner as Gateway;
 use crate::body::Inbound;
 use crate::problem::Problem;
@@ -24,6 +29,8 @@ use crate::snapshot::Integration;
 const PAUSE_MS_MAX: u64 = 5_000;
 /// An attempt is not worth it with less time left, in milliseconds.
 const WORTH_MS: u64 = 50;
+/// How soon it is looked again whether another member may be asked beside, in milliseconds.
+const LOOK_AGAIN_MS: u64 = 100;
 
 /// What came of a call.
 pub(crate) enum Forwarded {
@@ -52,70 +59,201 @@ pub(crate) struct Exhausted {
     pub(crate) note: Option<&'static str>,
 }
 
+/// A call on its way along the members.
+struct Walk<'a> {
+    gateway: &'a Gateway,
+    call: &'a Call,
+    repeatable: bool,
+    deadline: Instant,
+    attempts: usize,
+    exhausted: Exhausted,
+    /// An earlier member that may still answer, and its place among those that did not.
+    beside: Option<(Sent, usize)>,
+}
+
+/// How a walk ends.
+enum End {
+    Answered(Answer),
+    Refused(Problem),
+    Exhausted,
+}
+
+/// What came of waiting for an attempt.
+enum Waited {
+    /// It ended.
+    Ended(Tried),
+    /// It takes longer than usual, and the next member is to be asked beside it.
+    Beside(Sent),
+}
+
 /// Tries the members in order.
 pub(crate) async fn forward(
     gateway: &Gateway,
     call: &Call,
     members: &[Arc<Integration>],
-    mut body: Inbound,
+    body: Inbound,
 ) -> Forwarded {
     let route = call.route().map(|route| &**route);
-    let repeatable = is_repeatable(&call.method, &call.headers, route);
     let longest_ms = members.iter().map(|member| member.timeout_ms).max().unwrap_or_default();
-    let deadline = Instant::now() + Duration::from_millis(gateway.settings.deadline_ms.max(longest_ms));
-    let left_ms = || {
-        let left = deadline.saturating_duration_since(Instant::now());
-        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    let mut walk = Walk {
+        gateway,
+        call,
+        repeatable: is_repeatable(&call.method, &call.headers, route),
+        deadline: Instant::now() + Duration::from_millis(gateway.settings.deadline_ms.max(longest_ms)),
+        attempts: 0,
+        exhausted: Exhausted { timed_out: true, ..Exhausted::default() },
+        beside: None,
     };
-    let mut exhausted = Exhausted { timed_out: true, ..Exhausted::default() };
-    for (place, member) in members.iter().enumerate() {
-        let is_last = place + 1 == members.len();
-        let tries = if is_last { u32::from(member.retry.attempts.max(1)) } else { 1 };
-        member.live.first(std::time::Instant::now());
-        for n in 0..tries {
-            let tried = Box::pin(attempt(gateway, call, member, &mut body, left_ms())).await;
-            let failure = match tried {
-                Tried::Answered(answer) => {
-                    return Forwarded::Answered(answer, exhausted.attempts.len() + 1);
+    let end = match walk.along(members, body).await {
+        // Nobody else had an answer; the one that is still waited for may.
+        End::Exhausted => walk.last().await.map_or(End::Exhausted, End::Answered),
+        end => end,
+    };
+    if let Some((sent, _)) = walk.beside.take() {
+        gateway.lingering.keep(sent);
+    }
+    match end {
+        End::Answered(answer) => Forwarded::Answered(answer, walk.attempts),
+        End::Refused(problem) => Forwarded::Refused(problem),
+        End::Exhausted => Forwarded::Exhausted(walk.exhausted),
+    }
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    async fn along(&mut self, members: &[Arc<Integration>], mut body: Inbound) -> End {
+        let (gateway, call) = (self.gateway, self.call);
+        for (place, member) in members.iter().enumerate() {
+            let next = members.get(place + 1);
+            let tries = if next.is_none() { u32::from(member.retry.attempts.max(1)) } else { 1 };
+            member.live.first(std::time::Instant::now());
+            for n in 0..tries {
+                self.attempts += 1;
+                let may_leave = self.repeatable
+                    && self.beside.is_none()
+                    && next.is_some_and(|next| can_answer(next, &gateway.board));
+                let attempt = attempt(gateway, call, member, &mut body, self.left_ms(), may_leave);
+                let tried = match self.or_beside(Box::pin(attempt)).await {
+                    Err(answer) => return End::Answered(answer),
+                    Ok(Waited::Ended(tried)) => tried,
+                    Ok(Waited::Beside(sent)) => {
+                        self.beside = Some((sent, self.exhausted.attempts.len()));
+                        break;
+                    }
+                };
+                let failure = match tried {
+                    Tried::Answered(answer) => return End::Answered(answer),
+                    Tried::Refused(problem) => return End::Refused(problem),
+                    Tried::Unable(problem) if next.is_none() && self.attempts == 1 => {
+                        return End::Refused(problem);
+                    }
+                    Tried::Unable(_) => {
+                        self.attempts -= 1;
+                        break;
+                    }
+                    Tried::Failed(failure) => failure,
+                };
+                let pause = pause(member, n, &failure);
+                let worth = n + 1 < tries && is_worth_repeating(failure.reason);
+                let stop = self.stop(&failure, &body);
+                self.exhausted.add(self.exhausted.attempts.len(), member, failure);
+                if let Some(note) = stop {
+                    self.exhausted.note = Some(note);
+                    return End::Exhausted;
                 }
-                Tried::Refused(problem) => return Forwarded::Refused(problem),
-                Tried::Unable(problem) if is_last && exhausted.attempts.is_empty() => {
-                    return Forwarded::Refused(problem);
+                let left = u128::from(self.left_ms());
+                let Some(pause) = pause.filter(|pause| worth && pause.as_millis() < left) else { break };
+                if !member.live.may_repeat(std::time::Instant::now()) {
+                    self.exhausted.note = Some("the integration's budget of repeats is used up");
+                    break;
                 }
-                Tried::Unable(_) => break,
-                Tried::Failed(failure) => failure,
-            };
-            let pause = pause(member, n, &failure);
-            let may_go_on = repeatable || !failure.may_have_acted;
-            let reason = failure.reason;
-            exhausted.add(member, failure);
-            if !may_go_on {
-                exhausted.note = Some("the request may have been done, and is not safe to repeat");
-                return Forwarded::Exhausted(exhausted);
+                if let Err(answer) = self.or_beside(tokio::time::sleep(pause)).await {
+                    return End::Answered(answer);
+                }
             }
-            if !body.is_here() {
-                exhausted.note = Some("the body is too large to be held, so that it was sent once");
-                return Forwarded::Exhausted(exhausted);
+            if let Some(route) = call.route().filter(|_| next.is_some()) {
+                route.failovers.increment(1);
             }
-            if left_ms() < WORTH_MS {
-                exhausted.note = Some("no time was left");
-                return Forwarded::Exhausted(exhausted);
-            }
-            let worth = n + 1 < tries && is_worth_repeating(reason);
-            let Some(pause) = pause.filter(|pause| worth && pause.as_millis() < u128::from(left_ms())) else {
-                break;
-            };
-            if !member.live.may_repeat(std::time::Instant::now()) {
-                exhausted.note = Some("the integration's budget of repeats is used up");
-                break;
-            }
-            tokio::time::sleep(pause).await;
         }
-        if let Some(route) = route.filter(|_| !is_last) {
-            route.failovers.increment(1);
+        End::Exhausted
+    }
+
+    /// Why nobody may be asked after this failure.
+    fn stop(&self, failure: &Failure, body: &Inbound) -> Option<&'static str> {
+        if failure.may_have_acted && !self.repeatable {
+            return Some("the request may have been done, and is not safe to repeat");
+        }
+        if !body.is_here() {
+            return Some("the body is too large to be held, so that it was sent once");
+        }
+        (self.left_ms() < WORTH_MS).then_some("no time was left")
+    }
+
+    fn left_ms(&self) -> u64 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits for something, unless the member that is waited for beside has an answer before.
+    async fn or_beside<T>(&mut self, something: impl Future<Output = T>) -> Result<T, Answer> {
+        let Some((mut sent, place)) = self.beside.take() else { return Ok(something.await) };
+        let mut something = pin!(something);
+        let tried = tokio::select! {
+            done = &mut something => {
+                self.beside = Some((sent, place));
+                return Ok(done);
+            }
+            tried = sent.answer() => tried,
+        };
+        match tried {
+            Tried::Answered(answer) => return Err(answer),
+            Tried::Failed(failure) => self.exhausted.add(place, sent.integration(), failure),
+            Tried::Unable(_) | Tried::Refused(_) => {}
+        }
+        Ok(something.await)
+    }
+
+    /// Waits for the member that is still waited for.
+    async fn last(&mut self) -> Option<Answer> {
+        let (mut sent, place) = self.beside.take()?;
+        match sent.answer().await {
+            Tried::Answered(answer) => return Some(answer),
+            Tried::Failed(failure) => self.exhausted.add(place, sent.integration(), failure),
+            Tried::Unable(_) | Tried::Refused(_) => {}
+        }
+        None
+    }
+}
+
+/// One attempt; where it `may_leave`, not longer than its patience and the budget allow.
+async fn attempt(
+    gateway: &Gateway,
+    call: &Call,
+    member: &Arc<Integration>,
+    body: &mut Inbound,
+    left_ms: u64,
+    may_leave: bool,
+) -> Waited {
+    let mut sent = match begin(gateway, call, member, body, left_ms).await {
+        Begun::Sent(sent) => sent,
+        Begun::Ended(tried) => return Waited::Ended(tried),
+    };
+    if !may_leave || !body.is_here() {
+        return Waited::Ended(sent.answer().await);
+    }
+    let mut look = sent.patient_until();
+    loop {
+        tokio::select! {
+            tried = sent.answer() => return Waited::Ended(tried),
+            () = tokio::time::sleep_until(look) => {
+                if member.live.may_ask_beside(std::time::Instant::now()) {
+                    return Waited::Beside(sent);
+                }
+                look += Duration::from_millis(LOOK_AGAIN_MS);
+            }
         }
     }
-    Forwarded::Exhausted(exhausted)
 }
 
 /// How long to wait before the next try at the same integration; nothing when that is too long.
@@ -134,14 +272,18 @@ const fn is_worth_repeating(reason: Reason) -> bool {
 }
 
 impl Exhausted {
-    fn add(&mut self, member: &Integration, failure: Failure) {
-        self.attempts.push(failure.to_json(member));
-        self.reason = Some(failure.reason);
+    /// Notes a failure at its place among the attempts, which is where it began.
+    fn add(&mut self, place: usize, member: &Integration, failure: Failure) {
+        let is_latest = place >= self.attempts.len();
+        self.attempts.insert(place.min(self.attempts.len()), failure.to_json(member));
         self.timed_out &= failure.reason == Reason::Timeout;
         self.retry_after = match (self.retry_after, failure.retry_after) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.last = failure.answer;
+        if is_latest {
+            self.reason = Some(failure.reason);
+            self.last = failure.answer;
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::body::Broken;
 use crate::cache::Place;
-use crate::live::{Attempted, Live};
+use crate::live::{Attempted, Live, Patience};
 
 /// Whose call it is: for which endpoint, by whom.
 #[derive(Clone)]
@@ -28,7 +29,8 @@ pub(crate) struct Mark {
     account: Account,
     started: Instant,
     call: Attempted,
-    sent: bool,
+    /// Its number among those that wait, once it is sent.
+    sent: Option<u64>,
     told: bool,
 }
 
@@ -36,12 +38,15 @@ impl Mark {
     /// An attempt begins.
     pub(crate) fn start(account: Account, request_bytes: u64, cost_micros: u64) -> Self {
         let call = Attempted { request_bytes, cost_micros, ..Attempted::default() };
-        Self { account, started: Instant::now(), call, sent: false, told: false }
+        Self { account, started: Instant::now(), call, sent: None, told: false }
     }
 
-    /// From here on the provider may see it.
-    pub(crate) fn sends(&mut self) {
-        self.sent = true;
+    /// From here on the provider may see it. For how long it is waited for, where `slow` is slow and `timeout` too long.
+    pub(crate) fn sends(&mut self, slow: Duration, timeout: Duration) -> Patience {
+        let Account { live, endpoint, .. } = &self.account;
+        let (number, patience) = live.waits(endpoint, slow, timeout);
+        self.sent = Some(number);
+        patience
     }
 
     /// It ended with an answer or without one.
@@ -50,6 +55,10 @@ impl Mark {
         self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
         let Account { live, endpoint, actor } = &self.account;
         live.attempted(endpoint, actor, &self.call);
+        if let Some(number) = self.sent.take() {
+            let good = reason.is_none().then_some(&**endpoint);
+            live.waited(number, status.is_some(), good);
+        }
         u64::try_from(self.call.took.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -61,8 +70,10 @@ impl Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        if !self.told && self.sent {
-            let Account { live, endpoint, actor } = &self.account;
+        let Some(number) = self.sent else { return };
+        let Account { live, endpoint, actor } = &self.account;
+        live.waited(number, false, None);
+        if !self.told {
             live.gone(endpoint, actor, self.call.request_bytes, self.call.cost_micros);
         }
     }
