@@ -85,6 +85,9 @@ pub struct Options {
     /// How it stops.
     #[command(flatten)]
     pub shutdown: Shutdown,
+    /// What the ports of the api and the admin take.
+    #[command(flatten)]
+    pub bounds: runtime::Bounds,
     #[command(flatten)]
     api: api::Settings,
     #[command(flatten)]
@@ -166,7 +169,7 @@ impl House {
         watch(&process, &bus, store.as_ref(), vault.as_ref());
         process.spawn("metrics", metrics.clone().upkeep(process.stopping()));
         let router = runtime::admin::router(process.readiness().clone(), metrics);
-        process.spawn("admin", runtime::serve(admin, router, process.stopping()));
+        process.spawn("admin", runtime::serve(admin, router, options.bounds, process.stopping()));
         if let Some(server) = &server {
             let (server, stopping) = (server.clone(), process.stopping());
             process.spawn("nats-server", async move {
@@ -187,7 +190,8 @@ impl House {
             let api = Api::new(options.api, doors, process.stopping());
             first = api::bootstrap::first_start(&api, given.as_ref()).await?;
             process.spawn("api", api::run(api.clone(), process.stopping()));
-            process.spawn("api-http", runtime::serve(listener, api::router(api), process.stopping()));
+            let serving = runtime::serve(listener, api::router(api), options.bounds, process.stopping());
+            process.spawn("api-http", serving);
         }
         if has(Role::Audit) {
             let store = store.clone().context("the audit sink needs a database")?;

@@ -37,7 +37,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                     "Body is too large",
                     "the body is larger than allowed here",
                 ),
-                _ => Problem::bad_request("the body broke off"),
+                _ => Problem::slow_body(&rejection)
+                    .unwrap_or_else(|| Problem::bad_request("the body broke off")),
             })?;
         parse(&bytes).map(Self)
     }

@@ -19,5 +19,5 @@ pub use json::Json;
 pub use problem::Problem;
 pub use process::{Process, Shutdown};
 pub use readiness::Readiness;
-pub use serve::{bind, serve};
+pub use serve::{Bounds, bind, serve};
 pub use telemetry::{Logs, Metrics};

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use model::{EventId, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
@@ -33,7 +33,7 @@ const SUGGESTIONS_MAX: usize = 3;
 pub struct Problem(Box<Document>);
 
 /// What the caller gets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Document {
     /// What kind of problem, as an URI that never changes.
     #[serde(rename = "type")]
@@ -47,13 +47,13 @@ pub struct Document {
     /// What happened this time, and what to do about it.
     pub detail: String,
     /// The path that was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The request, for whoever reads the logs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Which parts of the request are wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     /// What else the kind of problem has to say: `line` and `column` of a template.
     #[serde(flatten)]
@@ -65,7 +65,7 @@ pub struct Document {
 }
 
 /// One wrong part of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// Where, as a JSON pointer (RFC 6901); empty for the whole body.
     pub pointer: String,
@@ -123,6 +123,23 @@ impl Problem {
     pub fn too_large(bytes_max: usize) -> Self {
         let detail = format!("the body may have {bytes_max} bytes at most");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Body is too large", detail)
+    }
+
+    /// 431: the head of the request is larger than allowed.
+    pub fn headers_too_large(fields_max: usize, bytes_max: usize) -> Self {
+        let detail =
+            format!("a request may have {fields_max} headers, and {bytes_max} bytes of head, at most");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "headers_too_large", "Head is too large", detail)
+    }
+
+    /// 408: the body came too slowly, when that is among the causes of this error.
+    pub fn slow_body(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        causes.any(|error| error.is::<crate::serve::TooSlow>()).then(|| {
+            let detail = "the body came too slowly; send it again, faster";
+            Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail)
+        })
     }
 
     /// 403: known, but what carries the call is bound to something else.
@@ -234,6 +251,12 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         headers
+    }
+}
+
+impl From<Document> for Problem {
+    fn from(document: Document) -> Self {
+        Self(Box::new(document))
     }
 }
 

@@ -2,6 +2,12 @@
 //!
 //! The server is built here because the framework's own sets no time limit for a request's head. It stops politely: no
 //! new connections, requests under way end, idle connections close. Who asks is in `ConnectInfo<SocketAddr>`.
+//!
+//! A head over our bounds gets a problem. One over the server's own, which are wider, or one that is no HTTP gets a bare
+//! 431 or 400: the server answers those before anything of ours sees them.
+
+mod pace;
+mod places;
 
 use std::convert::Infallible;
 use std::io;
@@ -12,31 +18,69 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use model::{EventId, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+pub use pace::{Pace, Paced, TooSlow};
+pub use places::{Place, Places};
+
+use crate::Problem;
+use crate::problem::REQUEST_ID;
+
 /// How long a request's head may take, counted from the end of the answer before it, in milliseconds.
 pub const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// Connections at a time. More wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Header fields of a request, and bytes of its head.
+/// Header fields of a request, and bytes of its head. More is answered with a problem.
 const HEADERS_MAX: usize = 100;
-const HEAD_BYTES_MAX: u32 = 32 * 1024;
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What the server itself takes before it answers without a word of ours: wider, so that most get a problem.
+const HEADERS_READ_MAX: usize = 250;
+const HEAD_BYTES_READ_MAX: usize = 128 * 1024;
+const HEAD_BYTES_READ_MAX_H2: u32 = 128 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
 /// A silent HTTP/2 connection is asked after this time, and closed when it does not answer, in milliseconds.
 const PING_EVERY_MS: u64 = 20_000;
 const PING_TIMEOUT_MS: u64 = 10_000;
+/// Characters of a path that such a problem repeats.
+const INSTANCE_CHARS_MAX: usize = 200;
 /// Pause after the system refused a connection, for example for want of file descriptors, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// What a port takes from the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[group(skip)]
+pub struct Bounds {
+    /// Connections that one address may have at a time, on each port; of IPv6 one /64 network. 0: as many as there are
+    /// places. Behind a proxy all callers have its address.
+    #[arg(
+        long = "connections-per-address-max",
+        env = "SIGNALBOX_CONNECTIONS_PER_ADDRESS_MAX",
+        default_value_t = 1_000
+    )]
+    pub connections_per_address_max: usize,
+
+    /// How fast a request's body must come once it is ten seconds late, in bytes per second. 0: as slow as it likes.
+    #[arg(long = "body-bytes-per-sec-min", env = "SIGNALBOX_BODY_BYTES_PER_SEC_MIN", default_value_t = 240)]
+    pub body_bytes_per_sec_min: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections_per_address_max: 1_000, body_bytes_per_sec_min: 240 }
+    }
+}
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -78,24 +122,33 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 
 /// Serves until `stopping`, then until the requests under way are answered. That has no time limit of its own:
 /// the process has one.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
     let server = Arc::new(builder());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let places = Places::new(CONNECTIONS_MAX, bounds.connections_per_address_max, port);
+    let pace = Pace::new(bounds.body_bytes_per_sec_min);
     let connections = TaskTracker::new();
     loop {
         let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            places.any().await;
+            listener.accept().await
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = stopping.cancelled() => break,
         };
         match accepted {
             Ok((tcp, peer)) => {
+                // One too many of an address is closed at once, and unheard.
+                let Some(place) = places.take(peer.ip()) else { continue };
                 let (server, router, stopping) = (server.clone(), router.clone(), stopping.clone());
                 connections.spawn(async move {
-                    connection(&server, tcp, peer, router, stopping).await;
+                    connection(&server, tcp, peer, router, pace, stopping).await;
                     drop(place);
                 });
             }
@@ -117,11 +170,12 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
-        .max_headers(HEADERS_MAX)
+        .max_headers(HEADERS_READ_MAX)
+        .max_buf_size(HEAD_BYTES_READ_MAX)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_header_list_size(HEAD_BYTES_READ_MAX_H2)
         .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
         .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS));
     builder
@@ -133,6 +187,7 @@ async fn connection(
     tcp: TcpStream,
     peer: SocketAddr,
     router: Router,
+    pace: Pace,
     stopping: CancellationToken,
 ) {
     // A peer that is gone already shows at the first read.
@@ -140,7 +195,11 @@ async fn connection(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut router = router.clone();
         async move {
-            let mut request = request.map(Body::new);
+            let (head, body) = request.into_parts();
+            if let Some(problem) = oversize(&head) {
+                return Ok(problem);
+            }
+            let mut request = hyper::Request::from_parts(head, Body::new(Paced::new(body, pace)));
             request.extensions_mut().insert(ConnectInfo(peer));
             router.call(request).await.map_err(|never: Infallible| never)
         }
@@ -159,91 +218,19 @@ async fn connection(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::Notify;
-    use tokio::time::timeout;
-
-    const PATIENCE: Duration = Duration::from_secs(10);
-
-    async fn start(
-        router: Router,
-    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>) {
-        let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
-        let (address, stopping) = (listener.local_addr().expect("has an address"), CancellationToken::new());
-        let server = tokio::spawn(serve(listener, router, stopping.clone()));
-        (address, stopping, server)
+/// The answer to a head that is over our bounds.
+fn oversize(head: &Parts) -> Option<Response> {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = fields.fold(head.uri.to_string().len(), usize::saturating_add);
+    if head.headers.len() <= HEADERS_MAX && bytes <= HEAD_BYTES_MAX {
+        return None;
     }
-
-    async fn read_to_end(tcp: &mut TcpStream) -> String {
-        let mut text = String::new();
-        timeout(PATIENCE, tcp.read_to_string(&mut text)).await.expect("ends").expect("reads");
-        text
-    }
-
-    #[tokio::test]
-    async fn a_handler_knows_its_peer() {
-        let router = Router::new()
-            .route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()));
-        let (address, stopping, server) = start(router).await;
-        let mut tcp = TcpStream::connect(address).await.expect("connects");
-        tcp.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("writes");
-        let answer = read_to_end(&mut tcp).await;
-        assert!(answer.ends_with(&tcp.local_addr().expect("has an address").to_string()), "{answer}");
-        stopping.cancel();
-        timeout(PATIENCE, server).await.expect("ends").expect("no panic").expect("well");
-    }
-
-    #[tokio::test]
-    async fn requests_under_way_end_and_idle_connections_close() {
-        let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (inside, wait) = (entered.clone(), release.clone());
-        let slow = get(async move || {
-            inside.notify_one();
-            wait.notified().await;
-            "done"
-        });
-        let (address, stopping, server) = start(Router::new().route("/slow", slow)).await;
-        let mut idle = TcpStream::connect(address).await.expect("connects");
-        let mut busy = TcpStream::connect(address).await.expect("connects");
-        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writes");
-        timeout(PATIENCE, entered.notified()).await.expect("the request arrives");
-        stopping.cancel();
-        assert_eq!(read_to_end(&mut idle).await, "");
-        release.notify_one();
-        assert!(read_to_end(&mut busy).await.ends_with("done"));
-        timeout(PATIENCE, server).await.expect("ends").expect("no panic").expect("well");
-        assert!(TcpStream::connect(address).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_slow_head_is_cut() {
-        tokio::time::pause();
-        let (client, server) = tokio::io::duplex(1_024);
-        let service = service_fn(async |_| Ok::<_, Infallible>(hyper::Response::new(Body::empty())));
-        let server =
-            tokio::spawn(
-                async move { builder().serve_connection(TokioIo::new(server), service).await.is_err() },
-            );
-        let (_, mut write) = tokio::io::split(client);
-        write.write_all(b"GET / HTTP/1.1\r\nhost:").await.expect("writes");
-        let started = tokio::time::Instant::now();
-        assert!(server.await.expect("no panic"), "must be an error");
-        assert_eq!(started.elapsed().as_millis().div_euclid(1_000), 10);
-    }
-
-    #[tokio::test]
-    async fn a_port_in_use_says_what_to_do() {
-        let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
-        let address = listener.local_addr().expect("has an address");
-        let error = bind(address).await.expect_err("is in use");
-        let expected = format!(
-            "{address} is in use by another program; stop it (`ss -ltnp 'sport = :{}'`",
-            address.port()
-        );
-        assert!(error.to_string().starts_with(&expected), "{error}");
-    }
+    let id = EventId::make(Timestamp::now(), rand::random()).to_string();
+    let mut problem = Problem::headers_too_large(HEADERS_MAX, HEAD_BYTES_MAX);
+    problem.instance = Some(head.uri.path().chars().take(INSTANCE_CHARS_MAX).collect());
+    problem.request_id = Some(id.clone());
+    Some(([(REQUEST_ID, id)], problem).into_response())
 }
+
+#[cfg(test)]
+mod tests;
