@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
 use crate::connect::Bus;
@@ -21,7 +22,8 @@ impl Bus {
     /// Makes or mends the streams, consumers and buckets of [`crate::table`].
     ///
     /// # Errors
-    /// [`Error::Incompatible`] names a stream whose storage or retention is another and cannot be changed;
+    /// [`Error::Incompatible`] names a stream whose storage or retention is another and cannot be changed, or whose subjects
+    /// another stream has;
     /// [`Error::Declare`] what the server refused otherwise.
     pub async fn declare(&self) -> Result<(), Error> {
         for stream in table::STREAMS {
@@ -43,18 +45,42 @@ impl Bus {
             Ok(there) => {
                 let wanted = adapt(wanted, &there.cached_info().config)?;
                 if differs(&wanted, &there.cached_info().config) {
-                    self.js.update_stream(wanted).await.map_err(|error| failed(Box::new(error)))?;
+                    if let Err(error) = self.js.update_stream(&wanted).await {
+                        return Err(self.not_made(&wanted, error).await);
+                    }
                 }
             }
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(inner) if inner.code() == 404 => {
                     // Answers with what is there when another process was quicker with the same configuration.
-                    self.js.create_stream(wanted).await.map_err(|error| failed(Box::new(error)))?;
+                    if let Err(error) = self.js.create_stream(&wanted).await {
+                        return Err(self.not_made(&wanted, error).await);
+                    }
                 }
                 _ => return Err(failed(Box::new(error))),
             },
         }
         Ok(())
+    }
+
+    /// Why a stream was not made: another one that has its subjects stays in the way, the rest may be over later.
+    async fn not_made(&self, wanted: &Config, error: CreateStreamError) -> Error {
+        let overlaps = |kind| matches!(kind, CreateStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP);
+        if !overlaps(error.kind()) {
+            return Error::Declare { what: format!("stream {}", wanted.name), source: Box::new(error) };
+        }
+        for subject in &wanted.subjects {
+            if let Ok(other) = self.js.stream_by_subject(subject).await
+                && other != wanted.name
+            {
+                let detail = format!(
+                    "the stream {other} has its subject {subject}; delete that stream or take the subject from it, or use another account"
+                );
+                return Error::Incompatible { stream: wanted.name.clone(), detail };
+            }
+        }
+        let detail = "another stream has its subjects; find it with `nats stream ls`, or use another account";
+        Error::Incompatible { stream: wanted.name.clone(), detail: detail.to_owned() }
     }
 
     pub(crate) async fn declare_consumer(&self, durable: &Durable) -> Result<(), Error> {

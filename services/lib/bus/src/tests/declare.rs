@@ -62,6 +62,29 @@ async fn an_incompatible_stream_is_named() {
 }
 
 #[tokio::test]
+async fn a_stream_that_has_our_subjects_is_named() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let server = Supervised::start(settings(&data, 0)).await.expect("the server starts");
+    let bus = Bus::connect(&server.settings("test/1")).await.expect("connects");
+    let theirs = |subject: &str| Config {
+        name: "THEIRS".to_owned(),
+        subjects: vec![subject.to_owned()],
+        ..Config::default()
+    };
+    for (subject, in_the_way) in
+        [("sb.v1.alert.critical.>", "stream ALERTS"), ("$KV.routes.quotes", "stream KV_routes")]
+    {
+        bus.js.create_stream(theirs(subject)).await.expect("created");
+        let error = bus.declare().await.expect_err("not usable");
+        assert!(matches!(error, Error::Incompatible { .. }) && !error.is_transient(), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(in_the_way) && text.contains("the stream THEIRS has its subject"), "{text}");
+        bus.js.delete_stream("THEIRS").await.expect("deleted");
+    }
+    bus.declare().await.expect("nothing is in the way any more");
+}
+
+#[tokio::test]
 async fn two_processes_may_declare_at_the_same_time() {
     let data = tempfile::tempdir().expect("a temporary directory");
     let server = Supervised::start(settings(&data, 0)).await.expect("the server starts");
