@@ -18,8 +18,23 @@ pub fn say(text: &str) {
 
 /// Says why a command failed and gives its exit code. The error's sources follow its text.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
-    say(&format!("{error:#}"));
+    say(&chain(error.as_ref()));
     ExitCode::from(FAILURE)
+}
+
+/// An error's text and those of its sources, without what was said already: some libraries' texts hold their sources'.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = source.source();
+    }
+    text
 }
 
 /// A text without line breaks and control characters.
@@ -31,6 +46,13 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let innermost = anyhow::anyhow!("no route");
+        let error = innermost.context("io: no route").context("connect to x");
+        assert_eq!(chain(error.as_ref()), "connect to x: io: no route");
+    }
 
     #[test]
     fn a_text_becomes_one_line() {
