@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use model::{Envelope, EventId, Secret, Timestamp};
 use tokio::sync::watch;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 use crate::error::Error;
 use crate::{backoff, table, telemetry};
@@ -111,7 +113,8 @@ impl Bus {
     /// Connects, and checks that the server is new enough and has JetStream. Tries for ten seconds.
     ///
     /// # Errors
-    /// [`Error::Connect`] when nobody answers or the login is refused, [`Error::TooOld`], [`Error::NoJetStream`].
+    /// [`Error::Connect`] when nobody answers, [`Error::Login`], [`Error::Trust`], [`Error::File`], [`Error::TooOld`],
+    /// [`Error::NoJetStream`].
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let url = shown(&settings.url);
         let (sender, state) = watch::channel(Link { status: Status::Disconnected, generation: 0 });
@@ -209,27 +212,65 @@ impl Bus {
 }
 
 async fn dial(settings: &Settings, url: &str, state: watch::Sender<Link>) -> Result<Client, Error> {
-    let refused = |transient, source| Error::Connect { url: url.to_owned(), transient, source };
+    readable(settings).await?;
     let deadline = Instant::now() + CONNECT_WAIT;
     let state = Arc::new(state);
     let mut failures = 0;
     loop {
-        let options =
-            options(settings, Arc::clone(&state)).await.map_err(|error| refused(false, error.into()))?;
+        let options = options(settings, Arc::clone(&state))
+            .await
+            .map_err(|error| Error::Login { url: url.to_owned(), source: error.into() })?;
         let addresses: Vec<&str> = settings.url.split(',').map(str::trim).filter(|a| !a.is_empty()).collect();
-        let error = match options.connect(addresses).await {
+        // What the client logs of a failure is in its error too, and that is told once, by whoever handles it.
+        let error = match options.connect(addresses).with_subscriber(NoSubscriber::new()).await {
             Ok(client) => return Ok(client),
-            Err(error) => error,
+            Err(error) => failed(url, error),
         };
-        let transient =
-            matches!(error.kind(), ConnectErrorKind::Io | ConnectErrorKind::TimedOut | ConnectErrorKind::Dns);
         failures += 1;
         let pause = backoff::RECONNECT.after(failures);
-        if !transient || Instant::now() + pause > deadline {
-            return Err(refused(transient, Box::new(error)));
+        if !error.is_transient() || Instant::now() + pause > deadline {
+            return Err(error);
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// What a connection that failed is: a matter of login, of trust, or of the moment.
+fn failed(url: &str, error: ConnectError) -> Error {
+    let url = url.to_owned();
+    // The TLS library's errors come as input and output that cannot be understood.
+    let is_tls = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::InvalidData);
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            Error::Login { url, source: error.into() }
+        }
+        ConnectErrorKind::Tls => Error::Trust { url, source: error.into() },
+        ConnectErrorKind::Io if is_tls => Error::Trust { url, source: error.into() },
+        kind => {
+            let transient =
+                matches!(kind, ConnectErrorKind::Io | ConnectErrorKind::TimedOut | ConnectErrorKind::Dns);
+            Error::Connect { url, transient, source: error.into() }
+        }
+    }
+}
+
+/// Whether the files that the settings name are there: the client would not say which one is not.
+async fn readable(settings: &Settings) -> Result<(), Error> {
+    let mut files = Vec::new();
+    if let Login::Creds(path) = &settings.login {
+        files.push(("NATS_CREDS", path));
+    }
+    files.extend(settings.ca.iter().map(|path| ("NATS_CA", path)));
+    if let Some((cert, key)) = &settings.cert {
+        files.extend([("NATS_CERT", cert), ("NATS_KEY", key)]);
+    }
+    for (setting, path) in files {
+        let read = tokio::fs::read(path).await;
+        read.map_err(|source| Error::File { setting, path: path.clone(), source })?;
+    }
+    Ok(())
 }
 
 async fn options(settings: &Settings, state: Arc<watch::Sender<Link>>) -> std::io::Result<ConnectOptions> {

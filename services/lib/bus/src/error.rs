@@ -8,16 +8,45 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Why the bus did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No server could be reached, or it refused the login.
+    /// No server could be reached.
     #[error("connect to NATS at {url}")]
     Connect {
         /// The addresses without user and password.
         url: String,
-        /// Whether asking again may help: not when the login was refused.
+        /// Whether asking again may help: not when the address is none.
         transient: bool,
         /// What the client said.
         #[source]
         source: Source,
+    },
+    /// The server does not let us in, or our credentials are none.
+    #[error("NATS at {url} does not let us in: look at NATS_CREDS, NATS_TOKEN or NATS_NKEY_SEED")]
+    Login {
+        /// The addresses without user and password.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: Source,
+    },
+    /// One side does not trust the other's certificate.
+    #[error("no trust between NATS at {url} and us: look at NATS_CA, NATS_CERT and NATS_KEY")]
+    Trust {
+        /// The addresses without user and password.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: Source,
+    },
+    /// A file that the settings name cannot be read.
+    #[error("read {setting} `{}`", path.display())]
+    File {
+        /// `NATS_CA`, `NATS_CREDS`, …
+        setting: &'static str,
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The server is older than what this program needs.
     #[error(
@@ -191,7 +220,10 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Client { .. }
             | Self::Disconnected => true,
-            Self::TooOld { .. }
+            Self::Login { .. }
+            | Self::Trust { .. }
+            | Self::File { .. }
+            | Self::TooOld { .. }
             | Self::NoJetStream { .. }
             | Self::Incompatible { .. }
             | Self::Refused { .. }

@@ -108,6 +108,6 @@ async fn a_wrong_password_is_said_at_once_and_not_shown() {
         password: model::Secret::new("not the password".to_owned()),
     };
     let error = Bus::connect(&wrong).await.expect_err("refused");
-    assert!(matches!(error, Error::Connect { transient: false, .. }), "{error:?}");
+    assert!(matches!(error, Error::Login { .. }) && !error.is_transient(), "{error:?}");
     assert!(!format!("{error:?}{wrong:?}").contains("not the password"));
 }
