@@ -75,7 +75,8 @@ pub enum Error {
         /// What is wrong and what to do.
         why: String,
     },
-    /// The database's address cannot be understood. Never contains a password.
+    /// The database's address cannot be understood, or leads to a server that does not let us in. Never contains a
+    /// password.
     #[error("database address: {0}")]
     Url(String),
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::Db;
@@ -21,6 +22,9 @@ const POSTGRES_CONNECTIONS: u32 = 10;
 /// How long PostgreSQL lets a statement wait for a lock, run, and lets a transaction idle, in milliseconds.
 const POSTGRES_BOUNDS_MS: [(&str, u32); 3] =
     [("lock_timeout", 5_000), ("statement_timeout", 30_000), ("idle_in_transaction_session_timeout", 60_000)];
+
+/// What PostgreSQL calls a login that it refuses, and a database that is not there (appendix A of its manual).
+const POSTGRES_REFUSALS: [&str; 2] = ["28", "3D"];
 
 impl Db {
     /// Opens `sqlite:///abs/path.db`, `sqlite::memory:` or `postgres://…`.
@@ -61,12 +65,29 @@ impl Db {
             })?
             .application_name("signalbox")
             .options(POSTGRES_BOUNDS_MS);
+        // A pool would try until its time is over and then not say why.
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await {
+            Ok(first) => first.map_err(refused)?.close().await?,
+            Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
+        }
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
+    }
+}
+
+/// A server that does not let us in, or has no such database, is a matter of the address. Its text holds no password.
+fn refused(error: sqlx::Error) -> Error {
+    let refusal = error.as_database_error().filter(|database| {
+        let code = database.code().unwrap_or_default();
+        POSTGRES_REFUSALS.iter().any(|class| code.starts_with(class))
+    });
+    match refusal {
+        Some(database) => Error::Url(format!("PostgreSQL refuses us: {}", database.message())),
+        None => error.into(),
     }
 }
 
