@@ -11,6 +11,7 @@ use catalogue::{Catalogue, Own};
 use egress::Egress;
 use ipnet::IpNet;
 use model::Secret;
+use runtime::exit;
 use store::Store;
 use vault::{Login, Vault, VaultSettings};
 
@@ -20,6 +21,10 @@ use crate::shelf::DatabaseShelf;
 /// How often streams are declared before the start is given up, and the pause in between.
 const DECLARE_TRIES: usize = 6;
 const DECLARE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a database or key store that is away is waited for at the start, and the pause in between.
+const DOOR_WAIT: Duration = Duration::from_secs(10);
+const DOOR_PAUSE: Duration = Duration::from_millis(500);
 
 /// A setting that cannot work: exit code 2, one line.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +179,7 @@ async fn declare(bus: &Bus) -> anyhow::Result<()> {
         match bus.declare().await {
             Err(error @ bus::Error::Declare { .. }) => {
                 tracing::warn!(
-                    error = format!("{:#}", anyhow::Error::new(error)),
+                    error = exit::chain(&error),
                     "Streams could not be declared yet; trying again."
                 );
                 tokio::time::sleep(DECLARE_PAUSE).await;
@@ -187,15 +192,18 @@ async fn declare(bus: &Bus) -> anyhow::Result<()> {
 
 /// A server that can never do is a matter of configuration; anything else may be over later.
 fn wrong_server(error: bus::Error) -> anyhow::Error {
-    use bus::Error::{Incompatible, NoJetStream, TooOld};
+    use bus::Error::{Connect, File, Incompatible, Login, NoJetStream, TooOld, Trust};
     match error {
         error @ (Incompatible { .. } | NoJetStream { .. } | TooOld { .. }) => misconfigured(error),
+        error @ (Login { .. } | Trust { .. } | File { .. } | Connect { transient: false, .. }) => {
+            misconfigured(error)
+        }
         error => error.into(),
     }
 }
 
 fn misconfigured(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    Misconfigured(format!("{:#}", error.into())).into()
+    Misconfigured(exit::chain(error.into().as_ref())).into()
 }
 
 fn named(given: &BusOptions, url: &str, name: &str) -> Result<bus::Settings, Misconfigured> {
@@ -225,7 +233,8 @@ pub(crate) async fn store(options: &Options, dir: &Path) -> anyhow::Result<Store
         Some(url) => url.clone(),
         None => format!("sqlite://{}", dir.join("signalbox.db").display()),
     };
-    Store::open(&url).await.map_err(|error| match error {
+    let opened = patiently("database", store::Error::is_transient, || Store::open(&url));
+    opened.await.map_err(|error| match error {
         error @ (store::Error::Url(_) | store::Error::Migration { .. }) => misconfigured(error),
         error => error.into(),
     })
@@ -249,7 +258,8 @@ pub(crate) async fn vault(options: &Options, dir: &Path, store: Option<&Store>) 
             prefix: given.vault_prefix.clone(),
             ..VaultSettings::new(addr.clone(), login)
         };
-        return Vault::connect(&settings).await.map_err(wrong_keys);
+        let connected = patiently("key store", vault::Error::is_transient, || Vault::connect(&settings));
+        return connected.await.map_err(wrong_keys);
     }
     let Some(store) = store else {
         let text = "this role reads keys: set VAULT_ADDR, or DATABASE_URL and the master key file of the sealed store";
@@ -259,10 +269,35 @@ pub(crate) async fn vault(options: &Options, dir: &Path, store: Option<&Store>) 
     Vault::sealed(Arc::new(DatabaseShelf(store.clone())), &file).await.map_err(wrong_keys)
 }
 
-/// A wrong key file or setting stays wrong; a vault that is away comes back.
+/// Opens a door again and again while it is shut for the moment: what is started together is not ready together.
+async fn patiently<T, E: std::error::Error + 'static, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    is_transient: impl Fn(&E) -> bool,
+    open: impl Fn() -> F,
+) -> Result<T, E> {
+    let deadline = tokio::time::Instant::now() + DOOR_WAIT;
+    let mut told = false;
+    loop {
+        match open().await {
+            Err(error) if is_transient(&error) && tokio::time::Instant::now() < deadline => {
+                if !told {
+                    told = true;
+                    let error = exit::chain(&error);
+                    tracing::warn!(error, "The {what} cannot be opened yet: {error}. It is tried again.");
+                }
+                tokio::time::sleep(DOOR_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A wrong key file, setting or login stays wrong; a vault that is away comes back.
 fn wrong_keys(error: vault::Error) -> anyhow::Error {
     match error {
-        error @ (vault::Error::KeyFile { .. } | vault::Error::Setting { .. }) => misconfigured(error),
+        error @ (vault::Error::KeyFile { .. } | vault::Error::Setting(_) | vault::Error::Login(_)) => {
+            misconfigured(error)
+        }
         error => error.into(),
     }
 }
