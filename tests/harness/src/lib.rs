@@ -1,10 +1,12 @@
-//! A whole house in one process, with stand-ins for the outside, for tests that read as sentences.
+//! A whole house, with stand-ins for the outside, for tests that read as sentences.
 //!
-//! Real servers throughout: nats-server as a supervised child, SQLite on disk, the sealed key store, HTTP on free ports.
+//! Real servers throughout. [`House`] is everything in one process: nats-server as a supervised child, SQLite on disk,
+//! the sealed key store, HTTP on free ports. [`Program`] is the executable, with any roles, on any [`servers`].
 //! A test waits for facts with a deadline and never sleeps for luck.
 
 pub mod client;
 mod program;
+pub mod servers;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use standins::{Config, InstanceConfig, Standins};
 use tempfile::TempDir;
 
 pub use client::Client;
-pub use program::Program;
+pub use program::{Launch, Program};
 
 /// The admin token of every test's house.
 pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef0123456789abcdef";
