@@ -5,6 +5,14 @@ mod bad_input;
 #[cfg(test)]
 mod boards;
 #[cfg(test)]
+mod distributed;
+#[cfg(test)]
+mod each_part;
+#[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod main_job;
 #[cfg(test)]
 mod nothing_lost;
+#[cfg(test)]
+mod refusals;
