@@ -162,7 +162,7 @@ impl Problem {
         let detail = match errors.as_slice() {
             [FieldError { pointer, detail }] if pointer.is_empty() => detail.clone(),
             [FieldError { pointer, detail }] => {
-                format!("{} {detail}", pointer.trim_start_matches('/').replace('/', "."))
+                format!("{}: {detail}", pointer.trim_start_matches('/').replace('/', "."))
             }
             several => format!("{} parts are not valid", several.len()),
         };

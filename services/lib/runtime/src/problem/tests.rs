@@ -90,7 +90,7 @@ async fn constructors_have_their_status() {
         assert_eq!((problem.status, problem.code.as_str()), (status, code));
         assert_eq!(problem.clone().into_response().status(), status);
     }
-    assert_eq!(Problem::validation("/a/0", "is wrong").detail, "a.0 is wrong");
+    assert_eq!(Problem::validation("/a/0", "is wrong").detail, "a.0: is wrong");
     let answer = Problem::unauthorized("x").into_response();
     assert_eq!(answer.headers()["www-authenticate"], "Bearer");
 }
