@@ -35,7 +35,7 @@ pub(crate) fn of_vault(error: vault::Error) -> Problem {
 /// An id that is taken.
 pub(crate) fn exists(kind: impl std::fmt::Display, id: &str) -> Problem {
     Problem::conflict(format!(
-        "there is already a {kind} `{id}`; choose another id, or change that one with PUT or PATCH"
+        "{kind} `{id}` is there already; choose another id, or change that one with PUT or PATCH"
     ))
 }
 
