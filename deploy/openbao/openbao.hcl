@@ -7,7 +7,8 @@ api_addr     = "http://openbao:8200"
 cluster_addr = "http://openbao:8201"
 
 storage "raft" {
-  path    = "/openbao/data"
+  # The directory that the image has for it: a fresh volume takes its owner, who is not root.
+  path    = "/openbao/file"
   node_id = "openbao"
 }
 
