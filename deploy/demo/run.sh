@@ -1,3 +1,5 @@
+# shellcheck shell=bash disable=SC2154 # quickstart sets root, data_dir, binaries and up
+#
 # The demo: stand-in providers beside Signalbox, sample configuration, a little traffic. Sourced by quickstart.
 #
 # Everything it starts gets SIGTERM when this shell dies, whatever it dies of. Nothing here calls a real provider.
@@ -17,7 +19,7 @@ export SIGNALBOX_ADMIN_TOKEN_FILE=$token_file
 export SIGNALBOX_EGRESS_ALLOW=${SIGNALBOX_EGRESS_ALLOW:+$SIGNALBOX_EGRESS_ALLOW,}127.0.0.0/8,::1/128
 export SIGNALBOX_LOG=${SIGNALBOX_LOG:-warn}
 
-house= world= traffic= echoes=
+house='' world='' traffic='' echoes=''
 stop() {
     code=$?
     trap - EXIT

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+#
 # Shell functions that install what Signalbox needs and what is missing. Sourced, never run.
 #
 # They ask before nothing and change nothing that is there: a tool on the PATH that is new enough is used.
@@ -94,7 +96,7 @@ need_deb_tool() {
     rm -rf "$home" "$home.part"
     mkdir -p "$home.part"
     (
-        cd "$home.part"
+        cd "$home.part" || exit
         apt-get download -qq "$2" >/dev/null 2>&1 || {
             as_root apt-get update -qq >/dev/null || die "apt-get update failed"
             apt-get download -qq "$2" >/dev/null 2>&1 || die "apt-get download $2 failed"
@@ -108,7 +110,7 @@ need_deb_tool() {
 
 postgres_bin() {
     local found
-    found=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+    found=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
     if [ -n "$found" ] && [ -x "$found/initdb" ]; then
         printf '%s\n' "$found"
     elif command -v initdb >/dev/null; then
@@ -152,7 +154,7 @@ start_postgres() {
         as=(setpriv --reuid=postgres --regid="$(id -g postgres)" --clear-groups)
     fi
     (
-        cd "$data"
+        cd "$data" || exit
         "${as[@]}" "$bin/initdb" --pgdata="$data/db" --username=postgres --auth=trust --no-sync >"$1/initdb.log" 2>&1 ||
             { cat "$1/initdb.log" >&2; die "initdb failed"; }
         "${as[@]}" "$bin/pg_ctl" --pgdata="$data/db" --silent --wait --log="$data/log" \
