@@ -20,7 +20,9 @@ pub enum Error {
         source: Source,
     },
     /// The server does not let us in, or our credentials are none.
-    #[error("NATS at {url} does not let us in: look at NATS_CREDS, NATS_TOKEN or NATS_NKEY_SEED")]
+    #[error(
+        "NATS at {url} does not let us in: look at NATS_CREDS, NATS_TOKEN, NATS_NKEY_SEED, or the user in NATS_URL"
+    )]
     Login {
         /// The addresses without user and password.
         url: String,
