@@ -14,6 +14,7 @@ pub mod words;
 pub mod boards;
 pub mod metrics;
 
+pub mod licences;
 pub mod lints;
 pub mod lock;
 pub mod map;

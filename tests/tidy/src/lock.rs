@@ -1,7 +1,7 @@
 //! What came in with the lock file: nothing that `.cargo/deny.toml` bans, and nothing but from one registry.
 //!
-//! Licences are in the packages, not in the lock file: `cargo deny check` looks at those before a release. Here
-//! only our own licence is held against the list.
+//! Licences are in the packages, not in the lock file: `licences` looks at those. Here only our own licence is held
+//! against the list.
 
 use toml::{Table, Value};
 
