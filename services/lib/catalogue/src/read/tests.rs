@@ -117,3 +117,12 @@ proptest::proptest! {
         let _ = parse("any.toml", &text);
     }
 }
+
+#[test]
+fn the_example_for_operators_is_a_right_file() {
+    let manual = include_str!("../../../../../deploy/README.md");
+    let (_, rest) = manual.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let provider = parse("acme.toml", example).expect("the example is right");
+    assert_eq!((provider.id.as_str(), provider.limits.len()), ("acme", 1));
+}
