@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::{Bus, ServerSettings, Supervised};
+use bus::{Bus, ServerError, ServerSettings, Supervised};
 use catalogue::{Catalogue, Own};
 use egress::Egress;
 use ipnet::IpNet;
@@ -136,7 +136,8 @@ pub(crate) fn data_dir(path: &Path) -> anyhow::Result<PathBuf> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("make the data directory {}", path.display()))?;
+        .with_context(|| format!("make the data directory {}", path.display()))
+        .map_err(misconfigured)?;
     path.canonicalize().with_context(|| format!("find the data directory {}", path.display()))
 }
 
@@ -158,7 +159,7 @@ pub(crate) async fn bus(
                 guests: given.nats_guests,
                 version_min: ServerSettings::VERSION_MIN,
             };
-            let server = Supervised::start(settings).await?;
+            let server = Supervised::start(settings).await.map_err(wrong_binary)?;
             (server.settings(name), Some(server))
         }
         (None, false) => {
@@ -198,6 +199,16 @@ fn wrong_server(error: bus::Error) -> anyhow::Error {
         error @ (Login { .. } | Trust { .. } | File { .. } | Connect { transient: false, .. }) => {
             misconfigured(error)
         }
+        error => error.into(),
+    }
+}
+
+/// A program that is no server stays none; a port or a directory may be free later.
+fn wrong_binary(error: ServerError) -> anyhow::Error {
+    match error {
+        error @ (ServerError::NotFound { .. }
+        | ServerError::NotAServer { .. }
+        | ServerError::TooOld { .. }) => misconfigured(error),
         error => error.into(),
     }
 }
@@ -317,5 +328,5 @@ pub(crate) fn egress(options: &Options) -> anyhow::Result<Egress> {
         ..egress::Settings::default()
     };
     settings.ports.extend(&given.egress_ports);
-    Ok(Egress::new(&settings)?)
+    Egress::new(&settings).map_err(misconfigured)
 }

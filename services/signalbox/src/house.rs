@@ -257,26 +257,32 @@ impl House {
     }
 
     /// Says on standard output that it is ready, where, and what the first start made.
-    #[expect(clippy::print_stdout, reason = "this is what the program tells its terminal")]
     pub fn announce(&self) {
+        // A closed standard output leaves nobody to tell, and is no reason to end.
+        let _ = self.tell(&mut std::io::stdout().lock());
+    }
+
+    fn tell(&self, to: &mut impl std::io::Write) -> std::io::Result<()> {
         let Addresses { api, gateway, admin, nats } = &self.addresses;
         if let Some(first) = &self.first {
-            println!("First start. These are shown once, here and nowhere else:");
-            println!("  user      admin");
-            println!("  password  {}", first.password.expose());
+            writeln!(to, "First start. These are shown once, here and nowhere else:")?;
+            writeln!(to, "  user      admin")?;
+            writeln!(to, "  password  {}", first.password.expose())?;
             if let Some(token) = &first.token {
-                println!("  token     {}", token.expose());
+                writeln!(to, "  token     {}", token.expose())?;
             }
         }
         let shown = |name: &str, address: &Option<SocketAddr>| {
             address.map(|address| format!(" {name}=http://{address}")).unwrap_or_default()
         };
-        println!(
+        writeln!(
+            to,
             "ready{}{} admin=http://{admin} nats={nats} data={}",
             shown("api", api),
             shown("gateway", gateway),
             self.data_dir.display()
-        );
+        )?;
+        to.flush()
     }
 
     /// Closes the doors, after the process has drained.
