@@ -101,9 +101,12 @@ async fn a_start_that_cannot_work_says_why_in_one_line_and_ends_with_2() {
     };
     check(Program::refused(&data, &[("SIGNALBOX_API_ADRR", "x")]).await, "SIGNALBOX_API_ADDR");
     check(Program::refused(&data, &[("SIGNALBOX_EGRESS_ALLOW", "everything")]).await, "everything");
+    check(Program::refused(&data, &[("SIGNALBOX_EGRESS_ROOTS", "/nowhere.pem")]).await, "/nowhere.pem");
     check(Program::refused(&data, &[("SIGNALBOX_ADMIN_TOKEN", "short")]).await, "32 characters");
     check(Program::refused(&data, &[("DATABASE_URL", "mysql://x")]).await, "sqlite");
     check(Program::refused(&data, &[("VAULT_ADDR", "http://127.0.0.1:1")]).await, "VAULT_TOKEN");
+
+    check(Program::refused(std::path::Path::new("/proc/nowhere"), &[]).await, "/proc/nowhere");
 
     let key = data.join("vault/master.key");
     std::fs::create_dir_all(data.join("vault")).expect("the folder is made");

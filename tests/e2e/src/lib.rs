@@ -15,4 +15,6 @@ mod main_job;
 #[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
+mod own_providers;
+#[cfg(test)]
 mod refusals;
