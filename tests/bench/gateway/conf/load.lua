@@ -1,0 +1,32 @@
+-- What wrk sends and says. Arguments: the first number of the query `?n=`, or `-` for the same request always;
+-- then a method and the bytes of a body, if it has one. Says one line of JSON at the end.
+local first, method, bytes
+
+function init(args)
+  first = tonumber(args[1])
+  method, bytes = args[2], tonumber(args[3] or "0")
+  if method then
+    wrk.method = method
+    wrk.body = bytes > 0 and string.rep("x", bytes) or nil
+  end
+  if first then
+    -- A request is put together once: only its number changes.
+    local mark = "?n=@"
+    local whole = wrk.format(nil, wrk.path .. mark)
+    local at = string.find(whole, mark, 1, true)
+    local head, tail = string.sub(whole, 1, at + 2), string.sub(whole, at + #mark)
+    local number = first
+    request = function()
+      number = number + 1
+      return head .. number .. tail
+    end
+  end
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    'said {"requests":%d,"secs":%f,"bytes":%d,"p50_us":%f,"p99_us":%f,"refused":%d,"broken":%d,"late":%d,"not_2xx":%d}\n',
+    summary.requests, summary.duration / 1e6, summary.bytes, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read + errors.write, errors.timeout, errors.status))
+end
