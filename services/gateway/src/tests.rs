@@ -6,6 +6,7 @@ mod provider;
 mod bus_away;
 mod caching;
 mod failing;
+mod hanging;
 mod keys;
 mod limits;
 mod passing;

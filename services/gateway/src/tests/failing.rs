@@ -40,12 +40,12 @@ async fn a_failing_member_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_hanging_member_costs_its_timeout_and_no_more() {
+async fn a_hanging_member_costs_half_of_its_timeout_while_nothing_is_known() {
     let (house, a, _b) = pair(json!({})).await;
     a.hang();
     let started = Instant::now();
     assert_eq!(house.get("/r/both/x").await.text(), "b");
-    assert!(started.elapsed() >= Duration::from_millis(1_000));
+    assert!(started.elapsed() >= Duration::from_millis(500));
     let direct = house.get("/p/a/x").await;
     assert_eq!((direct.status.as_u16(), direct.json()["code"].as_str()), (504, Some("timeout")));
     house.stop().await;
