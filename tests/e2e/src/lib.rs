@@ -18,3 +18,5 @@ mod nothing_lost;
 mod own_providers;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod switches;
