@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::Bucket;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use metrics::{counter, gauge};
+use model::health::{Health, HealthNow};
 use model::integration::Integration;
 use model::snapshot::Snapshot;
 use model::{IntegrationId, ProviderId, Timestamp};
@@ -113,6 +115,7 @@ async fn watch(
         let now = Timestamp::now();
         due = match schedule::confirm(every, known.streak) {
             Some(soon) => now.plus(soon),
+            None if is_doubted(&prober, &it, &mut known).await => now.plus(schedule::soon(every)),
             None => next(&it, every, due, now),
         };
     }
@@ -124,6 +127,25 @@ struct Known {
     streak: schedule::Streak,
     /// The time of the last good answer.
     usual: Option<Duration>,
+    /// Questions in a row that came soon because a good answer was doubted.
+    doubts: u32,
+}
+
+/// Whether a good answer needs its confirmation soon, because callers met trouble between two questions: an end of an
+/// outage that no question saw must not take three intervals to be known. Not more often in a row than any change.
+async fn is_doubted(prober: &Prober, it: &Integration, known: &mut Known) -> bool {
+    let doubted = known.streak.is_calm() && is_said_to_be_in_trouble(prober, it).await;
+    known.doubts = if doubted { known.doubts.saturating_add(1) } else { 0 };
+    (1..=schedule::CONFIRM_TIMES).contains(&known.doubts)
+}
+
+/// What failover says of it. While the bus is away nothing is doubted.
+async fn is_said_to_be_in_trouble(prober: &Prober, it: &Integration) -> bool {
+    let Ok(bucket) = prober.bus.bucket(Bucket::Health).await else { return false };
+    let said = bucket.get::<HealthNow>(it.id.as_str()).await;
+    said.is_ok_and(|found| {
+        found.is_some_and(|found| matches!(found.value.health, Health::Down | Health::Degraded))
+    })
 }
 
 /// One question, and while it waits for longer than usual, those that confirm it beside it: at most three, in one

@@ -70,7 +70,12 @@ impl Streak {
 
 /// The next start after an answer that was unlike the ones before: soon, for the first few.
 pub(crate) fn confirm(every: Duration, streak: Streak) -> Option<Duration> {
-    (1..=CONFIRM_TIMES).contains(&streak.alike).then(|| (every / 4).min(CONFIRM_MAX))
+    (1..=CONFIRM_TIMES).contains(&streak.alike).then(|| soon(every))
+}
+
+/// How soon a question is asked again that confirms the one before.
+pub(crate) fn soon(every: Duration) -> Duration {
+    (every / 4).min(CONFIRM_MAX)
 }
 
 #[cfg(test)]
