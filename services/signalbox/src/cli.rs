@@ -80,7 +80,7 @@ fn start(roles: Vec<Role>, options: Options, supervised: bool) -> ExitCode {
         Err(error) => return exit::failure(&anyhow::Error::new(error).context("start the async runtime")),
     };
     runtime.block_on(async {
-        match serve(roles, options, supervised).await {
+        match Box::pin(serve(roles, options, supervised)).await {
             Ok(()) => ExitCode::from(exit::OK),
             Err(error) if error.is::<crate::doors::Misconfigured>() => {
                 exit::say(&format!("{error:#}"));
