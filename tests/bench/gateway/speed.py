@@ -1,6 +1,7 @@
 """How fast, and for how much processor time: side by side with nginx, HAProxy and Envoy."""
 
 import contextlib
+import time
 from typing import Any
 
 import load
@@ -15,10 +16,40 @@ SIZES = {"0.5 KiB": "/b512", "1 KiB": "/b1k", "64 KiB": "/b64k"}
 WARM_SECS = 1
 SCALE_INTEGRATIONS, SCALE_ROUTES = 1_000, 10_000
 SCALE_SECS = 120
+# A proxy is quiet when it uses less than this share of its core, so many seconds in a row.
+QUIET_SHARE, QUIET_SECS, QUIET_SECS_MAX = 0.03, 3, 120
 
 
 def peers(stage: Stage, stack: contextlib.ExitStack, origin: int) -> list[Proxy]:
     return [stack.enter_context(one) for one in (stage.nginx(origin), stage.haproxy(origin), stage.envoy(origin))]
+
+
+def prove(origin: int, jobs: list[Proxy]) -> None:
+    """That everybody does the job: brings the key, and that "everything" is a miss of the cache each time."""
+    path = "/checked/b1k"
+    if status(f"http://127.0.0.1:{origin}{path}", {}) != 401:
+        raise SystemExit("error: the origin answers without the key")
+    for job in jobs:
+        if (found := status(job.base + path, job.headers)) != 200:
+            raise SystemExit(f"error: {job.name} does not bring the key: the origin's answer is {found}")
+        if job.name == "signalbox everything":
+            caller = load.Caller(job.base, f"{path}?n=never-before", job.headers)
+            word = caller.call()[1].get("x-signalbox-cache")
+            caller.close()
+            if word != "miss":
+                raise SystemExit(f"error: {job.name} is no miss of the cache but {word}")
+
+
+def quiet(bench: Bench, part: str, job: Proxy) -> None:
+    """Waits until what a change of configuration brought is done."""
+    calm, deadline = 0, time.monotonic() + QUIET_SECS_MAX
+    while calm < QUIET_SECS:
+        before = load.cpu_secs(job.pids)
+        time.sleep(1)
+        calm = calm + 1 if load.cpu_secs(job.pids) - before <= QUIET_SHARE else 0
+        if time.monotonic() > deadline:
+            bench.report.note(part, f"{job.name} was not quiet after {QUIET_SECS_MAX} s")
+            return
 
 
 def by_turns(bench: Bench, rounds: Rounds, jobs: list[tuple[Proxy, str, dict[str, Any]]], connections: int) -> None:
@@ -39,6 +70,8 @@ def throughput(bench: Bench) -> None:
         house = stack.enter_context(signalbox(bench.stage))
         house.everything(origin.port)
         jobs = others + house.jobs()
+        prove(origin.port, jobs)
+        quiet(bench, "throughput", jobs[-1])
         started = {job.name: job.rss_kib() for job in jobs}
         for size, path in sizes.items():
             for connections in (1, 64) if bench.quick else (1, 64, 512):
@@ -60,6 +93,7 @@ def latency(bench: Bench) -> None:
         house = stack.enter_context(signalbox(bench.stage))
         house.everything(origin.port)
         jobs = others + house.jobs()
+        prove(origin.port, jobs)
         path = SIZES["1 KiB"]
         direct = Turns(f"http://127.0.0.1:{origin.port}{path}", {})
         through = {job.name: Turns(job.base + path, job.headers) for job in jobs}
@@ -119,6 +153,7 @@ def scale(bench: Bench) -> None:
                 route = f"r-{routes // 2}"
                 wait_for(house, f"/r/{route}{path}")
             jobs = [nginx, house.proxy("signalbox bare", "/p/bare"), house.proxy("signalbox everything", f"/r/{route}")]
+            quiet(bench, "scale", jobs[1])
             rounds = Rounds(bench.report, "scale")
             by_turns(bench, rounds, [(job, path, {}) for job in jobs], 64)
             found[when] = rounds.rows({"configuration": when})
