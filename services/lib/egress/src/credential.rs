@@ -68,9 +68,9 @@ pub enum CredentialError {
     /// The URL is not absolute, or grows too long with the key in it.
     #[error("the URL cannot carry the key")]
     InvalidUrl,
-    /// The scheme signs requests, which this version does not do.
-    #[error("requests of this provider must be signed, which is not supported")]
-    SigningUnavailable,
+    /// The scheme signs requests: that takes the body and the time, and is [`crate::sign`]'s.
+    #[error("requests of this provider must be signed")]
+    MustBeSigned,
 }
 
 /// Takes the caller's credentials off a request and puts the key on it. After an error nothing must be sent.
@@ -103,8 +103,9 @@ pub fn apply(auth: &Auth, fields: &Fields, head: &mut Parts) -> Result<(), Crede
             head.uri = with_parameter(&head.uri, name, get(fields, field)?)?;
             Ok(())
         }
-        // A signature covers the final method, path, query and body: a signer takes the place of this arm, after `strip`.
-        Auth::Signed { .. } => Err(CredentialError::SigningUnavailable),
+        Auth::Signed { .. } | Auth::Hmac { .. } | Auth::MessageSignature { .. } => {
+            Err(CredentialError::MustBeSigned)
+        }
     }
 }
 

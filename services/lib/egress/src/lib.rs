@@ -21,6 +21,8 @@ pub mod stream;
 
 pub mod credential;
 pub mod retry;
+pub mod sign;
+pub mod skew;
 pub mod telemetry;
 
 pub use body::Body;

@@ -117,7 +117,7 @@ fn values_are_sensitive_and_errors_hold_none() {
         (header("host"), CredentialError::InvalidHeader("host".to_owned())),
         (header("Content-Length"), CredentialError::InvalidHeader("Content-Length".to_owned())),
         (header("bad name"), CredentialError::InvalidHeader("bad name".to_owned())),
-        (Auth::Signed { signer: Signer::Kraken }, CredentialError::SigningUnavailable),
+        (Auth::Signed { signer: Signer::Kraken }, CredentialError::MustBeSigned),
         (
             Auth::Basic { username_field: "password".to_owned(), password_field: "password".to_owned() },
             CredentialError::InvalidValue("password".to_owned()),
