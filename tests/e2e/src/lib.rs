@@ -9,6 +9,8 @@ mod distributed;
 #[cfg(test)]
 mod each_part;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod main_job;
@@ -17,6 +19,10 @@ mod nothing_lost;
 #[cfg(test)]
 mod own_providers;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod switches;
+#[cfg(test)]
+mod templates;
