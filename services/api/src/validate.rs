@@ -52,6 +52,7 @@ pub(crate) fn integration<'a>(
     it: &Integration,
 ) -> Result<Option<&'a Provider>, Problem> {
     let provider = provider_of(api, it)?;
+    scheme(it)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {
@@ -116,10 +117,15 @@ fn provider_of<'a>(api: &'a Api, it: &Integration) -> Result<Option<&'a Provider
         Some(_) if it.key.is_none() => {
             Err(Problem::validation("/key", "this scheme shows a key, so name one"))
         }
-        Some(Auth::Header { name, .. }) if http::HeaderName::try_from(name.as_str()).is_err() => {
-            Err(Problem::validation("/auth/name", format!("`{}` is not a header name", name.escape_debug())))
-        }
         Some(_) => Ok(None),
+    }
+}
+
+/// Whether the scheme can be used: its names can be sent, its patterns be filled.
+pub(crate) fn scheme(it: &Integration) -> Result<(), Problem> {
+    match it.auth.as_ref().map(Auth::check) {
+        Some(Err(fault)) => Err(Problem::validation(&format!("/auth{}", fault.pointer), fault.why)),
+        Some(Ok(())) | None => Ok(()),
     }
 }
 

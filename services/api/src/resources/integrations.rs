@@ -377,6 +377,7 @@ pub(crate) async fn test(
     }
     let config = api.config().await?;
     let mut checked = it.clone();
+    validate::scheme(&it)?;
     if fields.is_some() && checked.auth.is_some() {
         checked.auth = Some(model::auth::Auth::None {});
     }

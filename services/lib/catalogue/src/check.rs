@@ -107,6 +107,7 @@ fn credentials(provider: &Provider) -> Checked {
 }
 
 fn auth_is_declared(provider: &Provider, auth: &Auth) -> Result<(), String> {
+    auth.check().map_err(|fault| format!("`auth`: {fault}"))?;
     match auth.fields().into_iter().find(|field| provider.field(field).is_none()) {
         Some(missing) => Err(format!("`auth` uses the field `{missing}`, which `fields` does not declare")),
         None => Ok(()),
