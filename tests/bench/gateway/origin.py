@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.parse
 
-SLOW_SECS = 0.3
+SLOW_SECS = 2.0
 HEAD_BYTES_MAX = 64 * 1024
 BACKLOG = 4096
 EVENTS_MAX = 100_000
