@@ -25,6 +25,7 @@ impl CoinbaseExchange {
     }
 
     pub(super) fn sign(&self, head: &mut Parts, body: &Bytes, at: &Moment) -> Result<(), SignError> {
+        target::drop_bare_mark(head)?;
         let time = at.secs().to_string();
         let signature = self.key.sha256_base64(&[
             time.as_bytes(),
@@ -32,8 +33,6 @@ impl CoinbaseExchange {
             target::path_and_query(head).as_bytes(),
             body,
         ]);
-        // A bare question mark is not signed, so it is not sent.
-        target::set_query(head, &target::query(head).to_owned())?;
         set(head, "cb-access-key", self.api_key.expose())?;
         set(head, "cb-access-sign", &signature)?;
         set(head, "cb-access-timestamp", &time)?;

@@ -113,7 +113,7 @@ impl Message {
     }
 
     pub(super) fn sign(&self, head: &mut Parts, body: &Bytes, at: &Moment) -> Result<(), SignError> {
-        target::set_query(head, &target::query(head).to_owned())?;
+        target::drop_bare_mark(head)?;
         self.complete(head, body, at)?;
         let params = self.params(at);
         let mut base = String::with_capacity(512);

@@ -75,7 +75,7 @@ fn what_is_no_usable_key_says_why() {
     // Without the last field, which is the public half.
     let without_public = field(0x30, &[&sec1[2..sec1.len() - 70]]);
     assert!(why(&pem("EC PRIVATE KEY", &without_public)).contains("openssl ec"));
-    let mut broken = sec1.clone();
+    let mut broken = sec1;
     broken[20] ^= 1;
     assert_eq!(why(&pem("EC PRIVATE KEY", &broken)), "is no EC key");
     let other_curve =

@@ -163,7 +163,7 @@ fn a_key_of_another_kind_is_refused() {
         ("ed25519", &crate::sign::tests::rsa_pem()),
     ] {
         let scheme = format!(r#""components":[],"algorithm":"{algorithm}""#);
-        let error = prepared(&scheme, "k", key).err().expect("refused");
+        let error = prepared(&scheme, "k", key).expect_err("refused");
         assert!(matches!(error, SignError::InvalidField { .. }), "{error}");
     }
     let scheme = r#""components":[],"algorithm":"hmac-sha256""#;

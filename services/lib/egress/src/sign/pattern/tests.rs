@@ -112,7 +112,7 @@ fn the_body_is_read_only_when_it_is_signed() {
 fn a_broken_scheme_and_a_missing_field_are_named() {
     let broken =
         r#"{"scheme":"hmac","prehash":"{nope}","headers":[{"name":"x-sign","value":"{signature}"}]}"#;
-    let error = prepared(broken).err().expect("broken").to_string();
+    let error = prepared(broken).expect_err("broken").to_string();
     assert!(error.starts_with("the scheme is broken at /prehash: at character 1"), "{error}");
     let missing =
         r#"{"scheme":"hmac","prehash":"x{field:pin}","headers":[{"name":"x-sign","value":"{signature}"}]}"#;

@@ -25,7 +25,7 @@ fn key() -> Fields {
 }
 
 fn refused(signer: Signer, fields: &Fields) -> SignError {
-    Prepared::new(&Auth::Signed { signer }, fields).err().expect("refused")
+    Prepared::new(&Auth::Signed { signer }, fields).expect_err("refused")
 }
 
 fn with(name: &str, value: &str) -> Fields {
@@ -80,9 +80,9 @@ fn what_a_header_cannot_hold_is_not_sent() {
 
 #[test]
 fn a_callers_mistake_is_his() {
-    let try_it = |signer: Signer, method: &str, url: &str, kind: &str, body: Bytes| {
+    let try_it = |signer: Signer, method: &str, url: &str, kind: &str, mut body: Bytes| {
         let mut head = request(method, url, &[("content-type", kind)]);
-        let error = signed(signer, &key()).sign(&mut head, &mut body.clone(), &at(1)).expect_err("refused");
+        let error = signed(signer, &key()).sign(&mut head, &mut body, &at(1)).expect_err("refused");
         assert_eq!(error.blame(), Blame::Caller, "{error}");
         error
     };
