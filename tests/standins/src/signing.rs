@@ -48,8 +48,8 @@ pub(crate) fn binance_hmac(secret: &str, payload: &str) -> String {
     hex::encode(hmac_sha256(secret.as_bytes(), payload.as_bytes()))
 }
 
-/// Binance, Ed25519 and RSA keys: whether a base64 signature fits the public key.
-pub(crate) fn binance_public_key(pem: &str, payload: &str, signature: &str) -> bool {
+/// Binance's Ed25519 and RSA keys, Bybit's RSA keys: whether a base64 signature fits the public key.
+pub(crate) fn fits_public_key(pem: &str, payload: &str, signature: &str) -> bool {
     let (spki, signature) = (unpem(pem), unbase64(signature));
     let payload = payload.as_bytes();
     if let Some(point) = ed25519_point(&spki) {

@@ -8,7 +8,7 @@ use super::{Desk, Provider};
 use crate::call::{Answer, Call};
 use crate::limits::{Rule, Tally};
 use crate::market::decimal;
-use crate::signing::{binance_hmac, binance_payload, binance_public_key};
+use crate::signing::{binance_hmac, binance_payload, fits_public_key};
 
 /// How far a timestamp may lie ahead, in milliseconds.
 const AHEAD_MAX_MS: i64 = 1000;
@@ -101,7 +101,7 @@ impl Provider for Binance {
         let fits = if public.is_empty() {
             binance_hmac(desk.field("api_secret"), &payload) == signature.to_ascii_lowercase()
         } else {
-            binance_public_key(public, &payload, &signature)
+            fits_public_key(public, &payload, &signature)
         };
         if fits { Ok(()) } else { Err(failure(400, -1022, "Signature for this request is not valid.")) }
     }

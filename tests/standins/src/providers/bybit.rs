@@ -8,7 +8,7 @@ use super::{Desk, Provider};
 use crate::call::{Answer, Call};
 use crate::limits::{Rule, Tally};
 use crate::market::decimal;
-use crate::signing::bybit;
+use crate::signing::{bybit, fits_public_key};
 
 /// How far a timestamp may lie ahead, in milliseconds.
 const AHEAD_MAX_MS: i64 = 1000;
@@ -52,9 +52,14 @@ impl Provider for Bybit {
             return Err(failure(desk, 10_002, &text));
         }
         let signed = if call.method == Method::GET { call.query.clone() } else { call.text() };
-        let expected = bybit(desk.field("api_secret"), &timestamp, &key, &window, &signed);
         let given = call.header("x-bapi-sign").unwrap_or_default();
-        if expected == given {
+        let public = desk.field("public_key_pem");
+        let fits = if public.is_empty() {
+            bybit(desk.field("api_secret"), &timestamp, &key, &window, &signed) == given
+        } else {
+            fits_public_key(public, &[&*timestamp, &*key, &*window, &*signed].concat(), &given)
+        };
+        if fits {
             Ok(())
         } else {
             Err(failure(desk, 10_004, "error sign! please check your signature generation algorithm."))

@@ -1,6 +1,6 @@
 //! The signature rules against published vectors.
 
-use crate::signing::{binance_hmac, binance_payload, binance_public_key, jwt, kraken, kucoin};
+use crate::signing::{binance_hmac, binance_payload, fits_public_key, jwt, kraken, kucoin};
 
 #[test]
 fn binance_signs_percent_encoded_text() {
@@ -24,11 +24,11 @@ fn binance_verifies_ed25519_and_rsa_keys() {
     let payload = "timestamp=1700000000173&symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=35000.5&newClientOrderId=signalbox-1&recvWindow=5000";
     let signature =
         "Yzc9VEkNXHHi67W5Ulbsteo+i78ydwCMa4TZqIIDWAV2QP9EIB/1FokREVCJxNYMLp2HaRP7wayiKsd8rWBoBA==";
-    assert!(binance_public_key(ed25519, payload, signature));
-    assert!(!binance_public_key(ed25519, "other", signature));
+    assert!(fits_public_key(ed25519, payload, signature));
+    assert!(!fits_public_key(ed25519, "other", signature));
     let rsa = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAj4bUhFuy2ioMN0MvyOcc\n4+h5TP0s9FsQlAi9x4oIHk3e/ZYsfbvQK35i9Ogy6jF6IVZtRdWmicA9GKXZ1ghc\nsaqv3p2L+8Sna/RZ2+3lSOeJUEy7uLL/oeXs396+ihV5r5Vc87F3AHk0QZ58lT5s\n/+coBd57y37aIlLPHQfanuIAC9r6HnVTZb9QRYcBWSVCr9ulhUnS4+iYt436bmGJ\nUytSRs4KkHbS7yWesh8LZxBBg3hujoAE1yVTAyIdcSrVVcg/iP9Zu0hn2vLJx/OH\nonqqwIcLfAmGXN37/oMlBZpHadZ1s/ywuTCg1On9SPSa/5ATK1YQ5/4yiRqsmKG2\nYQIDAQAB\n-----END PUBLIC KEY-----\n";
     let signature = "DaT19knochm0oZpktM0rqBmDqfrHPX9fcaFaOynvAgzyglnZwscq76ZJSAV2BDcwaPAf6cDF3l7wbteNR8y12F5wdIho0xAaE6VY60Gz+0w5cIB2CC7F4nS0k7dmg8B1W/TJjftLTgEZ5X2OMM3VTaUbGRTdFKbPn7Su4IV4fHwtrJxakYRseycAWsnR3eiML2yA89Qg+E94BoHOhoIge0Y3msDvaKBQY5VVFYVLWHoCOIPbNggnc9LWGKxwopKQZyzaIL+weVU6jsDXKP8ziqWKNYNJdDVRijhDax/FIdr1zymoAvkXqzvlGHzvbCRKKc2W0YAXgFKpOSKrc1Q5UA==";
-    assert!(binance_public_key(rsa, "timestamp=1700000000183&symbol=BTCUSDT&recvWindow=5000", signature));
+    assert!(fits_public_key(rsa, "timestamp=1700000000183&symbol=BTCUSDT&recvWindow=5000", signature));
 }
 
 #[test]
