@@ -8,7 +8,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use serde_json::Value;
 
 /// Keys in it are throw-away ones; see its `note`.
-const FILE: &str = include_str!("../vectors.json");
+const FILE: &str = include_str!("vectors.json");
 const OKX: &str = r#"{"scheme":"hmac","algorithm":"sha256","secret_field":"api_secret","encoding":"base64",
     "prehash":"{timestamp_iso}{method}{path_and_query}{body}","headers":[
     {"name":"OK-ACCESS-KEY","value":"{field:api_key}"},{"name":"OK-ACCESS-SIGN","value":"{signature}"},
