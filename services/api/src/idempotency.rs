@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use model::Timestamp;
 use runtime::Problem;
+use runtime::problem::Document;
 use sha2::{Digest, Sha256};
 use store::{Answered, Begin};
 
@@ -43,11 +44,11 @@ async fn replay(api: Api, request: Request, next: Next) -> Result<Response, Prob
     let credential = [header::AUTHORIZATION, header::COOKIE].map(|name| request.headers().get(name).cloned());
     let caller = token::hash(&format!("{credential:?}"));
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, api.settings.body_bytes_max)
-        .await
-        .map_err(|_| Problem::too_large(api.settings.body_bytes_max))?;
+    let body = to_bytes(body, api.settings.body_bytes_max).await.map_err(|error| {
+        Problem::slow_body(&error).unwrap_or_else(|| Problem::too_large(api.settings.body_bytes_max))
+    })?;
     let mut digest = Sha256::new();
-    digest.update(parts.uri.path());
+    digest.update(parts.uri.path_and_query().map_or(parts.uri.path(), |asked| asked.as_str()));
     digest.update([0]);
     digest.update(&body);
     let hash = token::hash(&format!("{:x}", digest.finalize()));
@@ -85,11 +86,50 @@ fn clean(mut response: Response) -> Response {
     response
 }
 
+/// The kept answer. A problem is put together again, so that it names this request, as every problem does.
 fn again(kept: &Answered) -> Result<Response, Problem> {
     let status = StatusCode::from_u16(kept.status).map_err(internal)?;
-    let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
-    let mut response = (status, kept.body.clone()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let mut response = if status.is_success() {
+        let kind = HeaderValue::from_static("application/json");
+        (status, [(header::CONTENT_TYPE, kind)], kept.body.clone()).into_response()
+    } else {
+        let problem: Document = serde_json::from_str(&kept.body).map_err(internal)?;
+        Problem::from(problem).into_response()
+    };
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(status: u16, body: String) -> Answered {
+        Answered { key: "k".to_owned(), actor: "a".to_owned(), request_hash: "h".to_owned(), status, body }
+    }
+
+    async fn text(response: Response) -> String {
+        let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_success_comes_again_byte_for_byte() {
+        let body = "{ \"id\":\"a\",\"n\": 1.50 }\n";
+        let response = again(&kept(201, body.to_owned())).unwrap();
+        assert_eq!(response.status(), 201);
+        assert_eq!(response.headers()["idempotency-replayed"], "true");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        assert_eq!(text(response).await, body);
+    }
+
+    #[tokio::test]
+    async fn a_problem_comes_again_as_a_problem_that_can_be_named() {
+        let first = Problem::validation("/id", "is taken").with("line", Some(3));
+        let body = text(first.clone().into_response()).await;
+        let response = again(&kept(422, body.clone())).unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], runtime::problem::MEDIA_TYPE);
+        assert_eq!(response.extensions().get::<Problem>(), Some(&first), "who names requests finds it");
+        assert_eq!(text(response).await, body);
+    }
 }
