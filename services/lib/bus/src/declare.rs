@@ -44,10 +44,10 @@ impl Bus {
         match self.js.get_stream(&name).await {
             Ok(there) => {
                 let wanted = adapt(wanted, &there.cached_info().config)?;
-                if differs(&wanted, &there.cached_info().config) {
-                    if let Err(error) = self.js.update_stream(&wanted).await {
-                        return Err(self.not_made(&wanted, error).await);
-                    }
+                if differs(&wanted, &there.cached_info().config)
+                    && let Err(error) = self.js.update_stream(&wanted).await
+                {
+                    return Err(self.not_made(&wanted, error).await);
                 }
             }
             Err(error) => match error.kind() {

@@ -200,15 +200,6 @@ pub const METER: Durable = Durable {
     max_ack_pending: 1024,
     attempts_max: ATTEMPTS_DATABASE,
 };
-/// Keeps the history of health, for uptime.
-pub const METER_HEALTH: Durable = Durable {
-    name: "meter-health",
-    stream: "HEALTH",
-    subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.changed"],
-    ack_wait: Duration::from_secs(10),
-    max_ack_pending: 1024,
-    attempts_max: ATTEMPTS_DATABASE,
-};
 /// Selects which webhooks hear of an alert.
 pub const WEBHOOKS: Durable = Durable {
     name: "webhooks",
@@ -238,7 +229,7 @@ pub const AUDIT: Durable = Durable {
 };
 
 /// Every durable consumer.
-pub const DURABLES: &[Durable] = &[FAILOVER, METER, METER_HEALTH, WEBHOOKS, DELIVERIES, AUDIT];
+pub const DURABLES: &[Durable] = &[FAILOVER, METER, WEBHOOKS, DELIVERIES, AUDIT];
 
 /// The longest key-value history that is kept: the last configurations, to look back.
 const CONFIG_HISTORY: i64 = 5;
