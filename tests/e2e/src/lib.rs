@@ -11,6 +11,8 @@ mod each_part;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod main_job;

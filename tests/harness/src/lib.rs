@@ -56,12 +56,21 @@ impl House {
         Self::in_directory(tempfile::tempdir().expect("a temporary directory")).await
     }
 
+    /// Starts every role with further flags, in a directory of its own.
+    pub async fn start_with(flags: &[&str]) -> Self {
+        Self::in_directory_with(tempfile::tempdir().expect("a temporary directory"), flags).await
+    }
+
     /// Starts every role on the state that is there.
     pub async fn in_directory(directory: TempDir) -> Self {
+        Self::in_directory_with(directory, &[]).await
+    }
+
+    async fn in_directory_with(directory: TempDir, flags: &[&str]) -> Self {
         // Every test's process installs it; only the first time counts.
         drop(rustls::crypto::ring::default_provider().install_default());
         let data = directory.path().join("data");
-        let options = options(&data.display().to_string());
+        let options = options(&data.display().to_string(), flags);
         let process = Process::new(Shutdown::default());
         let started = signalbox::House::start(Role::ALL.to_vec(), options, true, process.clone()).await;
         let house = started.expect("the house starts");
@@ -77,6 +86,11 @@ impl House {
     /// Its connection to the bus, to listen.
     pub fn bus(&self) -> &bus::Bus {
         self.house.as_ref().expect("it runs until it is stopped").bus()
+    }
+
+    /// Where its state lies, in `data`.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.as_ref().expect("it has one until it is stopped").path()
     }
 
     /// A connection to its bus as any program on the same machine has it: without a login.
@@ -101,7 +115,7 @@ impl House {
     }
 }
 
-fn options(data: &str) -> Options {
+fn options(data: &str, further: &[&str]) -> Options {
     let token = format!("--admin-token={ADMIN_TOKEN}");
     let data = format!("--data-dir={data}");
     let any = "127.0.0.1:0";
@@ -119,6 +133,7 @@ fn options(data: &str) -> Options {
         .expect("SIGNALBOX_TEST_NATS_SERVER names a nats-server; ./tests/run sets it");
     let server = format!("--nats-server={server}");
     flags.push(&server);
+    flags.extend(further);
     runtime::settings::flags(&flags).expect("the flags are right")
 }
 
