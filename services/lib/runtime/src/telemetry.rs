@@ -12,6 +12,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// Connections that were closed at once because their address had too many, by `port`.
+pub const REFUSED: &str = "signalbox_connections_refused_total";
+
 /// Buckets of durations, in seconds: probes and HTTP.
 pub const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Buckets of durations of model calls, in seconds.

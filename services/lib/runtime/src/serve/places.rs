@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{Unit, counter, describe_counter};
 use tokio::sync::Semaphore;
 
-/// Connections that were closed at once, by port.
-const REFUSED: &str = "signalbox_connections_refused_total";
+use crate::telemetry::REFUSED;
 
 /// The places of one port. Clones are the same.
 #[derive(Clone)]
