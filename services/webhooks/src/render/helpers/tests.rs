@@ -90,6 +90,15 @@ async fn a_helper_that_hangs_is_killed_in_time() {
     let before = idle(&engine)[0];
     let pid = rustix::process::Pid::from_raw(i32::try_from(before).expect("a process id")).expect("not zero");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it is ours to stop");
+    // The signal is taken in its own time.
+    let stopped =
+        || std::fs::read_to_string(format!("/proc/{before}/stat")).is_ok_and(|stat| stat.contains(") T "));
+    let stops = async {
+        while !stopped() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, stops).await.expect("it was stopped");
     let fault = engine.render(job("x", json!({}))).await.expect_err("it hangs");
     assert_eq!((fault.code, fault.detail), ("template_limit", format!("{} too much time", budget::LIMIT)));
     let gone = async {
