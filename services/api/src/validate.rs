@@ -124,7 +124,7 @@ fn provider_of<'a>(api: &'a Api, it: &Integration) -> Result<Option<&'a Provider
 /// Whether the scheme can be used: its names can be sent, its patterns be filled.
 pub(crate) fn scheme(it: &Integration) -> Result<(), Problem> {
     match it.auth.as_ref().map(Auth::check) {
-        Some(Err(fault)) => Err(Problem::validation(&format!("/auth{}", fault.pointer), fault.why)),
+        Some(Err(fault)) => Err(Problem::validation(format!("/auth{}", fault.pointer), fault.why)),
         Some(Ok(())) | None => Ok(()),
     }
 }
