@@ -1,6 +1,6 @@
 //! The body of an answer as it comes in: bytes in the target's pace, cut when it falls silent or grows too large.
 //!
-//! Nothing is decoded or kept; the reader's pace holds the target back.
+//! Nothing is decoded or kept; the reader's pace holds the target back. Read to its end, it gives its connection back.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,12 +13,16 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::error::{Error, Phase};
 use crate::settings::Limits;
+use crate::upstream::Lease;
 
 /// A streaming body with its bounds.
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,
-    idle: Pin<Box<Sleep>>,
+    /// The connection, until the body is read to its end.
+    lease: Option<Lease>,
+    /// The clock of silence, made when the target is waited for the first time.
+    idle: Option<Pin<Box<Sleep>>>,
     /// Whether `idle` counts: only while we wait for the target.
     waiting: bool,
     idle_ms: u64,
@@ -27,24 +31,38 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(incoming: Incoming, limits: Limits) -> Self {
-        Self {
+    pub(crate) fn new(incoming: Incoming, limits: Limits, lease: Option<Lease>) -> Self {
+        let mut body = Self {
             incoming,
-            idle: Box::pin(sleep(Duration::from_millis(limits.idle_ms))),
+            lease,
+            idle: None,
             waiting: false,
             idle_ms: limits.idle_ms,
             bytes_left: limits.body_bytes_max,
             ended: false,
+        };
+        body.give_back();
+        body
+    }
+
+    /// Gives the connection back if nothing more comes on it.
+    fn give_back(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
         }
     }
 
     /// Starts or asks the clock of silence.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let limit = Duration::from_millis(self.idle_ms);
+        let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.waiting {
             self.waiting = true;
-            self.idle.as_mut().reset(Instant::now() + Duration::from_millis(self.idle_ms));
+            idle.as_mut().reset(Instant::now() + limit);
         }
-        ready!(self.idle.as_mut().poll(cx));
+        ready!(idle.as_mut().poll(cx));
         Poll::Ready(Error::Timeout { phase: Phase::Body, limit_ms: self.idle_ms, sent: true })
     }
 
@@ -74,6 +92,9 @@ impl HttpBody for Body {
             Poll::Pending => Err(ready!(this.poll_idle(cx))),
             Poll::Ready(None) => {
                 this.ended = true;
+                if let Some(lease) = this.lease.take() {
+                    lease.give_back();
+                }
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => Err(Error::of_hyper(&error)),
@@ -81,6 +102,11 @@ impl HttpBody for Body {
         };
         this.waiting = false;
         this.ended = outcome.is_err();
+        if this.ended {
+            this.lease = None;
+        } else {
+            this.give_back();
+        }
         Poll::Ready(Some(outcome))
     }
 

@@ -7,10 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::Uri;
 use model::health::Phases;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -171,25 +169,6 @@ impl Progress {
     fn opened(&self, target: &Target) -> Result<Opened, Error> {
         let peer = self.peer.ok_or_else(|| Error::Connect { host: target.host().to_owned() })?;
         Ok(Opened::new(peer, self.phases))
-    }
-}
-
-/// The pooled client's way in: it knows an URI only, which passes the guard like any other.
-impl tower_service::Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = Error;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let target = connector.guard().check_uri(&uri)?;
-            connector.open(&target, &mut Progress::default()).await
-        })
     }
 }
 

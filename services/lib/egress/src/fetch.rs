@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::connect::{Connector, Progress, millis};
 use crate::error::{Error, Phase};
 use crate::guard::Target;
-use crate::send::{check_head, prepare, refused};
+use crate::send::{absolute, check_head, prepare, refused};
 use crate::settings::FetchLimits;
 use crate::stream::Stream;
 
@@ -112,14 +112,15 @@ async fn exchange(
     trace: &mut Trace,
 ) -> Result<Read, Error> {
     let target = connector.guard().check_uri(request.uri()).map_err(refused)?;
-    let request = complete(prepare(request, &target)?);
+    let mut request = complete(request);
+    prepare(&mut request);
     let stream = connector.open(&target, &mut trace.connection).await?;
     trace.connection.phase = Some(Phase::FirstByte);
     let started = Instant::now();
     // The tasks that drive the connection end with this set, whatever happens.
     let mut tasks = JoinSet::new();
     let answer = if stream.is_h2 {
-        send_h2(stream, request, &mut tasks).await?
+        send_h2(stream, request, &target, &mut tasks).await?
     } else {
         send_h1(stream, request, &target, limits, &mut tasks).await?
     };
@@ -155,13 +156,13 @@ async fn send_h1(
     let host = HeaderValue::from_str(target.authority())
         .map_err(|error| Error::Protocol { detail: error.to_string(), sent: false })?;
     request.headers_mut().insert(HOST, host);
-    *request.uri_mut() = origin(request.uri());
     sender.send_request(request).await.map_err(|error| Error::of_hyper(&error))
 }
 
 async fn send_h2(
     stream: Stream,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
+    target: &Target,
     tasks: &mut JoinSet<()>,
 ) -> Result<Response<Incoming>, Error> {
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -173,6 +174,8 @@ async fn send_h2(
     tasks.spawn(async move {
         let _ = connection.await;
     });
+    *request.uri_mut() = absolute(request.uri(), target)?;
+    *request.version_mut() = Version::HTTP_2;
     sender.send_request(request.map(Full::new)).await.map_err(|error| Error::of_hyper(&error))
 }
 
@@ -201,12 +204,6 @@ fn complete(mut request: Request<Bytes>) -> Request<Bytes> {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
     request
-}
-
-/// Path and query alone, as HTTP/1 wants it.
-fn origin(uri: &http::Uri) -> http::Uri {
-    let path = uri.path_and_query().cloned();
-    path.map_or_else(http::Uri::default, http::Uri::from)
 }
 
 impl Trace {

@@ -14,10 +14,12 @@ pub mod body;
 pub mod connect;
 pub mod error;
 pub mod fetch;
+pub mod outgoing;
 pub mod resolve;
 pub mod send;
 pub mod settings;
 pub mod stream;
+pub mod upstream;
 
 pub mod credential;
 pub mod retry;
@@ -30,21 +32,22 @@ pub use connect::SetupError;
 pub use error::{Blame, Error, Phase};
 pub use fetch::{Answer, Failure};
 pub use guard::{Guard, Target};
+pub use outgoing::Outgoing;
 pub use refusal::Refusal;
 pub use retry::{backoff, retry_after};
 pub use settings::{FetchLimits, Limits, Settings};
 pub use stream::Opened;
+pub use upstream::{Upstream, enter_lane};
 
 use bytes::Bytes;
 use connect::Connector;
 use resolve::Resolve;
-use send::Pool;
 
 /// The way out. Cheap to clone; clones share connections, two of [`Egress::new`] share nothing.
 #[derive(Clone)]
 pub struct Egress {
     connector: Connector,
-    pool: Pool,
+    keeping: upstream::Keeping,
 }
 
 impl Egress {
@@ -60,8 +63,7 @@ impl Egress {
             .with_plain_http(settings.plain_http);
         let tls = connect::tls(settings.extra_roots.as_deref())?;
         let connector = Connector::new(guard, resolve, settings.connect_timeout_ms, tls);
-        let pool = Pool::new(connector.clone(), settings);
-        Ok(Self { connector, pool })
+        Ok(Self { connector, keeping: upstream::Keeping::new(settings) })
     }
 
     /// What decides where calls may go.
@@ -69,20 +71,23 @@ impl Egress {
         self.connector.guard()
     }
 
-    /// Sends a request and gives the answer as soon as its head is there; the body streams. The URI is absolute; `Host`
-    /// and the headers of a single connection are ours to set. The answer's extensions hold [`Opened`].
-    pub async fn send<B>(
+    /// A place to call, with connections of its own. Only scheme, host and port of the URI count. A literal address is
+    /// judged now, a name at every connection.
+    pub fn upstream(&self, uri: &http::Uri) -> Result<Upstream, Error> {
+        let target = self.guard().check_uri(uri).map_err(send::refused)?;
+        Upstream::new(target, self.keeping)
+    }
+
+    /// Sends a request and gives the answer as soon as its head is there; the body streams. Of the URI only path and
+    /// query count; `Host` and the headers of a single connection are ours to set. The answer's extensions hold [`Opened`].
+    pub async fn send(
         &self,
-        request: http::Request<B>,
+        upstream: &Upstream,
+        mut request: http::Request<Outgoing>,
         limits: Limits,
-    ) -> Result<http::Response<Body>, Error>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let target = self.guard().check_uri(request.uri()).map_err(send::refused)?;
-        let request = send::prepare(request, &target)?;
-        self.pool.send(request.map(send::outgoing), limits).await
+    ) -> Result<http::Response<Body>, Error> {
+        send::prepare(&mut request);
+        send::send(&self.connector, upstream, request, limits).await
     }
 
     /// Carries out a whole exchange on a connection of its own, under one deadline, and keeps the first bytes of the body.

@@ -1,35 +1,29 @@
-//! Streaming calls over pooled connections: the answer's head as soon as it is there, its body as it comes.
+//! Streaming calls over kept connections: the answer's head as soon as it is there, its body as it comes.
 //!
 //! For the gateway. It repeats nothing but what a connection that had closed unused never took; it follows no
 //! redirect, keeps no cookie, decodes nothing, and passes every status on as it is.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
-use http::uri::{Authority, Parts, Scheme};
-use http::{HeaderMap, Request, Response, Uri, Version};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::client::legacy::{self, Client};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::connect::Connector;
-use crate::error::{Error, Phase, Shared, find};
+use crate::connect::{Connector, Progress};
+use crate::error::{Error, Phase};
 use crate::guard::Target;
+use crate::outgoing::Outgoing;
 use crate::refusal::Refusal;
-use crate::settings::{Limits, Settings};
-use crate::stream::Opened;
+use crate::settings::Limits;
+use crate::stream::{Opened, Stream};
 use crate::telemetry;
+use crate::upstream::{Lease, Shared, Upstream};
 
-/// A pooled connection is never older than this when it gets a request, in milliseconds: after that its name is
-/// resolved and judged anew.
-pub const CONNECTION_AGE_MS_MAX: u64 = 60_000;
-/// An unused connection is not kept longer than this, in milliseconds.
-pub const IDLE_MS_MAX: u64 = 30_000;
 /// The most header fields of an answer.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of an answer's head.
@@ -39,6 +33,8 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// A silent HTTP/2 connection is asked after this time, and given up when it does not answer, in milliseconds.
 const PING_EVERY_MS: u64 = 15_000;
 const PING_TIMEOUT_MS: u64 = 5_000;
+/// Kept connections that may turn out to be closed before a new one is opened.
+const STALE_MAX: usize = 3;
 
 /// Headers that belong to one connection. The library sets what it needs.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -52,71 +48,149 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Any body of a request, in one type.
-pub(crate) type Outgoing = UnsyncBoxBody<Bytes, Error>;
+/// An answer's head with what still comes on its connection.
+type Answered = (Response<Incoming>, Opened, Option<Lease>);
 
-/// Connections and the pool that keeps them. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Pool {
-    client: Client<Connector, Outgoing>,
-    /// A connection that is older when it gave an answer is not used again.
-    pub(crate) age_max: Duration,
+/// What became of a request that a connection was given.
+enum Given {
+    /// It answered.
+    Answered(Box<Answered>),
+    /// It had closed before it took anything: the request is here again.
+    Stale(Request<Outgoing>),
 }
 
-impl Pool {
-    pub(crate) fn new(connector: Connector, settings: &Settings) -> Self {
-        let idle = Duration::from_millis(settings.idle_ms.min(IDLE_MS_MAX));
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(idle)
-            .pool_max_idle_per_host(settings.idle_per_host)
-            .http1_max_headers(HEADERS_MAX)
-            .http1_max_buf_size(READ_BYTES_MAX)
-            .http2_max_header_list_size(HEAD_BYTES_MAX as u32)
-            .http2_keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
-            .http2_keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS))
-            .build(connector);
-        Self { client, age_max: Duration::from_millis(CONNECTION_AGE_MS_MAX).saturating_sub(idle) }
-    }
-
-    /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(
-        &self,
-        request: Request<Outgoing>,
-        limits: Limits,
-    ) -> Result<Response<Body>, Error> {
-        let mut request = request;
-        let connection = capture_connection(&mut request);
-        let answered = timeout(Duration::from_millis(limits.head_ms), self.client.request(request)).await;
-        let answer = match answered {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(read(&error)),
-            Err(_) => {
-                let sent = connection.connection_metadata().is_some();
-                let phase = if sent { Phase::FirstByte } else { Phase::Connect };
-                return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent });
-            }
-        };
-        if answer.extensions().get::<Opened>().is_some_and(|opened| opened.at().elapsed() >= self.age_max)
-            && let Some(connected) = connection.connection_metadata().as_ref()
-        {
-            connected.poison();
+/// Sends a request and waits for the head of its answer.
+pub(crate) async fn send(
+    connector: &Connector,
+    upstream: &Upstream,
+    request: Request<Outgoing>,
+    limits: Limits,
+) -> Result<Response<Body>, Error> {
+    let mut phase = Phase::Connect;
+    let exchange = exchange(connector, upstream, request, &mut phase);
+    let answered = match timeout(Duration::from_millis(limits.head_ms), exchange).await {
+        Ok(answered) => answered?,
+        Err(_) => {
+            return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte });
         }
-        check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
-        Ok(answer.map(|incoming| Body::new(incoming, limits)))
+    };
+    let (mut answer, opened, lease) = answered;
+    check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
+    answer.extensions_mut().insert(opened);
+    // After a change of protocol the connection is no more for requests.
+    let lease = lease.filter(|_| answer.status() != StatusCode::SWITCHING_PROTOCOLS);
+    Ok(answer.map(|incoming| Body::new(incoming, limits, lease)))
+}
+
+async fn exchange(
+    connector: &Connector,
+    upstream: &Upstream,
+    mut request: Request<Outgoing>,
+    phase: &mut Phase,
+) -> Result<Answered, Error> {
+    if let Some(shared) = upstream.shared() {
+        *phase = Phase::FirstByte;
+        match give_shared(shared, upstream, request).await? {
+            Given::Answered(answered) => return Ok(*answered),
+            Given::Stale(back) => request = back,
+        }
+    }
+    for _ in 0..STALE_MAX {
+        let Some(lease) = upstream.take() else { break };
+        *phase = Phase::FirstByte;
+        match give(lease, upstream, request).await? {
+            Given::Answered(answered) => return Ok(*answered),
+            Given::Stale(back) => request = back,
+        }
+    }
+    *phase = Phase::Connect;
+    let stream = connector.open(upstream.target(), &mut Progress::default()).await?;
+    let opened = stream.opened.clone();
+    let given = if stream.is_h2 {
+        let sender = begin_h2(stream).await?;
+        let shared = Shared { sender, opened };
+        upstream.share(shared.clone());
+        *phase = Phase::FirstByte;
+        give_shared(shared, upstream, request).await?
+    } else {
+        let sender = begin_h1(stream).await?;
+        *phase = Phase::FirstByte;
+        give(upstream.lease(sender, opened), upstream, request).await?
+    };
+    match given {
+        Given::Answered(answered) => Ok(*answered),
+        Given::Stale(_) => Err(Error::Protocol { detail: "it closed the connection".to_owned(), sent: false }),
     }
 }
 
-/// What the pooled client says: our own connector's error, or the library's.
-fn read(error: &legacy::Error) -> Error {
-    if let Some(own) = find::<Error>(error) {
-        return own.clone();
+/// Gives a request to an HTTP/1.1 connection.
+async fn give(
+    mut lease: Lease,
+    upstream: &Upstream,
+    mut request: Request<Outgoing>,
+) -> Result<Given, Error> {
+    request.headers_mut().insert(HOST, upstream.host());
+    match lease.sender.try_send_request(request).await {
+        Ok(answer) => {
+            let opened = lease.opened.clone();
+            Ok(Given::Answered(Box::new((answer, opened, Some(lease)))))
+        }
+        Err(mut refused) => match refused.take_message() {
+            Some(request) if lease.used => Ok(Given::Stale(request)),
+            _ => Err(Error::of_hyper(refused.error())),
+        },
     }
-    match find::<hyper::Error>(error) {
-        Some(hyper) => Error::of_hyper(hyper),
-        None => Error::Protocol { detail: error.to_string(), sent: !error.is_connect() },
+}
+
+/// Gives a request to an HTTP/2 connection.
+async fn give_shared(
+    mut shared: Shared,
+    upstream: &Upstream,
+    mut request: Request<Outgoing>,
+) -> Result<Given, Error> {
+    request.headers_mut().remove(HOST);
+    *request.uri_mut() = absolute(request.uri(), upstream.target())?;
+    *request.version_mut() = Version::HTTP_2;
+    match shared.sender.try_send_request(request).await {
+        Ok(answer) => Ok(Given::Answered(Box::new((answer, shared.opened, None)))),
+        Err(mut refused) => match refused.take_message() {
+            Some(mut request) => {
+                *request.uri_mut() = origin(request.uri());
+                *request.version_mut() = Version::HTTP_11;
+                Ok(Given::Stale(request))
+            }
+            None => Err(Error::of_hyper(refused.error())),
+        },
     }
+}
+
+async fn begin_h1(stream: Stream) -> Result<http1::SendRequest<Outgoing>, Error> {
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .handshake(stream)
+        .await
+        .map_err(|error| Error::of_hyper(&error))?;
+    tokio::spawn(async move {
+        // Its errors arrive at the request, too.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+async fn begin_h2(stream: Stream) -> Result<http2::SendRequest<Outgoing>, Error> {
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
+        .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS))
+        .handshake(stream)
+        .await
+        .map_err(|error| Error::of_hyper(&error))?;
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 /// Refuses the head of an answer that is too large.
@@ -128,38 +202,31 @@ pub(crate) fn check_head(headers: &HeaderMap, headers_max: usize, bytes_max: usi
     Ok(())
 }
 
-/// Makes a request safe to send: its authority in the guard's one form, no headers of another connection.
-pub(crate) fn prepare<B>(request: Request<B>, target: &Target) -> Result<Request<B>, Error> {
-    let (mut head, body) = request.into_parts();
-    head.uri = canonical(head.uri, target)?;
-    head.version = Version::HTTP_11;
-    for name in &HOP_BY_HOP {
-        head.headers.remove(name);
+/// Makes a request safe to send: only its path and query are taken from its URI, and no headers of another connection.
+pub(crate) fn prepare<B>(request: &mut Request<B>) {
+    if request.uri().authority().is_some() {
+        *request.uri_mut() = origin(request.uri());
     }
-    Ok(Request::from_parts(head, body))
+    *request.version_mut() = Version::HTTP_11;
+    for name in &HOP_BY_HOP {
+        request.headers_mut().remove(name);
+    }
 }
 
-/// The same path and query at the authority that was judged.
-fn canonical(uri: Uri, target: &Target) -> Result<Uri, Error> {
-    let same = |uri: &Uri| uri.authority().is_some_and(|authority| authority.as_str() == target.authority());
-    if same(&uri) {
-        return Ok(uri);
-    }
+/// Path and query alone, as HTTP/1 wants it.
+fn origin(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from)
+}
+
+/// Path and query at the authority that was judged.
+pub(crate) fn absolute(uri: &Uri, target: &Target) -> Result<Uri, Error> {
     let malformed = |error: String| Error::Refused(Refusal::Malformed(error));
-    let mut parts: Parts = uri.into_parts();
+    let mut parts = Parts::default();
     parts.scheme = Some(if target.is_https() { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority =
         Some(target.authority().parse::<Authority>().map_err(|error| malformed(error.to_string()))?);
+    parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
     Uri::from_parts(parts).map_err(|error| malformed(error.to_string()))
-}
-
-/// Any body as ours. An error of the caller's body is the caller's.
-pub(crate) fn outgoing<B>(body: B) -> Outgoing
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    body.map_err(|error| Error::RequestBody { source: Shared::new(error.into()) }).boxed_unsync()
 }
 
 /// Counts a refusal that happened before any connection.

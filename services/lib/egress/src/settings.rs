@@ -19,8 +19,13 @@ pub struct Settings {
     pub connect_timeout_ms: u64,
     /// How long an unused connection stays open, in milliseconds; at most 30,000.
     pub idle_ms: u64,
-    /// Unused connections kept per host.
+    /// How old a connection may be when it gets a request, in milliseconds; at most 60,000. Then its name is resolved and
+    /// judged anew.
+    pub age_ms: u64,
+    /// Unused HTTP/1.1 connections kept per upstream and lane. More are closed after their answer.
     pub idle_per_host: usize,
+    /// Threads that call out and keep connections of their own; at most 64.
+    pub lanes: usize,
     /// A PEM file with further certificate authorities.
     pub extra_roots: Option<PathBuf>,
 }
@@ -33,7 +38,9 @@ impl Default for Settings {
             plain_http: false,
             connect_timeout_ms: 5_000,
             idle_ms: 20_000,
-            idle_per_host: 64,
+            age_ms: 60_000,
+            idle_per_host: 512,
+            lanes: 1,
             extra_roots: None,
         }
     }

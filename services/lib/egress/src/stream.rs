@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use model::health::Phases;
 use tokio::net::TcpStream;
@@ -72,13 +71,6 @@ impl Stream {
     pub(crate) fn tls(tls: TlsStream<TcpStream>, opened: Opened) -> Self {
         let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Self { inner: Inner::Tls(Box::new(TokioIo::new(tls))), is_h2, opened }
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.opened.clone());
-        if self.is_h2 { connected.negotiated_h2() } else { connected }
     }
 }
 

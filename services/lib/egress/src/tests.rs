@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::BodyExt;
 use model::health::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -103,6 +103,20 @@ fn get(url: &str) -> Request<Bytes> {
     Request::get(url).body(Bytes::new()).expect("a request")
 }
 
+/// Sends a request by the gateway's way, to an upstream of its own.
+async fn send(egress: &Egress, request: Request<Bytes>) -> Result<http::Response<Body>, Error> {
+    send_within(egress, request, Limits::default()).await
+}
+
+async fn send_within(
+    egress: &Egress,
+    request: Request<Bytes>,
+    limits: Limits,
+) -> Result<http::Response<Body>, Error> {
+    let upstream = egress.upstream(request.uri())?;
+    egress.send(&upstream, request.map(Outgoing::whole), limits).await
+}
+
 fn quick() -> FetchLimits {
     FetchLimits { deadline_ms: 300, body_bytes_max: 1_024, headers_max: 100 }
 }
@@ -166,7 +180,7 @@ async fn nothing_reaches_a_private_server_when_no_network_is_open() {
                 && !failure.error.is_transient()
                 && failure.error.blame() == Blame::Configuration
         );
-        let error = egress.send(request.map(Full::new), Limits::default()).await.expect_err("is refused");
+        let error = send(&egress, request).await.expect_err("is refused");
         assert_eq!(error.reason(), Reason::TargetRefused, "{url}");
     }
     assert_eq!(server.connections(), 0);
@@ -192,7 +206,7 @@ async fn a_name_with_one_private_address_is_refused_at_every_connect() {
         let egress = scripted(&settings, &[answers]);
         let failure = egress.fetch(get(&url), quick()).await.expect_err("is refused");
         assert_eq!(failure.error.reason(), Reason::TargetRefused, "{answers:?}: {failure}");
-        let error = egress.send(get(&url).map(Full::new), Limits::default()).await.expect_err("is refused");
+        let error = send(&egress, get(&url)).await.expect_err("is refused");
         assert_eq!(error.reason(), Reason::TargetRefused, "{answers:?}: {error}");
     }
     assert_eq!(server.connections(), 0);
@@ -238,7 +252,7 @@ async fn redirects_are_answers() {
         let answer = egress().fetch(get(&first.url("/")), FetchLimits::default()).await.expect("answers");
         assert_eq!(answer.status, status);
         let answer =
-            egress().send(get(&first.url("/")).map(Full::new), Limits::default()).await.expect("answers");
+            send(&egress(), get(&first.url("/"))).await.expect("answers");
         assert_eq!(answer.status(), status);
         assert_eq!(second.connections(), 0);
     }
@@ -284,7 +298,7 @@ async fn an_endless_body_is_kept_up_to_the_cap() {
     assert!(answer.truncated && answer.body.len() == 1_024);
 
     let limits = Limits { body_bytes_max: Some(10_000), ..Limits::default() };
-    let answer = egress().send(get(&endless.url("/")).map(Full::new), limits).await.expect("answers");
+    let answer = send_within(&egress(), get(&endless.url("/")), limits).await.expect("answers");
     let error = answer.into_body().collect().await.expect_err("is too large");
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
 
@@ -315,7 +329,7 @@ async fn heads_that_are_bombs_are_refused() {
         let failure = egress().fetch(get(&bomb.url("/")), limits).await.expect_err("is refused");
         assert_eq!(failure.error.reason(), Reason::UpstreamError, "{failure:?}");
         assert!(matches!(failure.error, Error::TooLarge(_)), "{failure:?}");
-        let sent = egress().send(get(&bomb.url("/")).map(Full::new), Limits::default()).await;
+        let sent = send(&egress(), get(&bomb.url("/"))).await;
         assert!(bomb.connections() == 2 && sent.is_err_and(|error| matches!(error, Error::TooLarge(_))));
     }
     assert!(egress().fetch(get(&many(90, 10).await.url("/")), limits).await.is_ok());
@@ -330,7 +344,7 @@ async fn a_silent_stream_is_cut_and_a_slow_reader_is_not() {
     .await;
     let limits = Limits { idle_ms: 100, ..Limits::default() };
     let answer =
-        egress().send(get(&server.url("/")).map(Full::new), limits).await.expect("the head comes at once");
+        send_within(&egress(), get(&server.url("/")), limits).await.expect("the head comes at once");
     let mut body = answer.into_body();
     let first = body.frame().await.expect("a frame").expect("bytes").into_data().expect("data");
     assert_eq!(&first[..], b"first");
@@ -347,46 +361,106 @@ async fn the_head_must_come_in_time() {
     })
     .await;
     let limits = Limits { head_ms: 150, ..Limits::default() };
-    let error = egress().send(get(&server.url("/")).map(Full::new), limits).await.expect_err("is cut");
+    let error = send_within(&egress(), get(&server.url("/")), limits).await.expect_err("is cut");
     assert!(matches!(error, Error::Timeout { phase: Phase::FirstByte, sent: true, .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn connections_are_used_again_but_not_by_another_egress() {
+async fn connections_are_used_again_but_not_by_another_upstream() {
     let server = Server::always(OK).await;
-    let one = egress();
+    let egress = egress();
+    let uri = server.url("/").parse().expect("a URI");
+    let (one, other) = (egress.upstream(&uri).expect("allowed"), egress.upstream(&uri).expect("allowed"));
     for _ in 0..5 {
-        let answer =
-            one.send(get(&server.url("/")).map(Full::new), Limits::default()).await.expect("answers");
+        let request = get(&server.url("/")).map(Outgoing::whole);
+        let answer = egress.send(&one, request, Limits::default()).await.expect("answers");
         assert_eq!(answer.extensions().get::<Opened>().expect("says how it came").peer(), server.address);
         assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
-        // The connection goes back to the pool in a task of its own.
+        assert_eq!(one.idle_connections(), 1);
+        // The connection's own task sees that the answer was read.
         tokio::task::yield_now().await;
     }
     assert_eq!(server.connections(), 1);
-    let other = egress();
-    other
-        .send(
-            Request::get(server.url("/")).body(Empty::<Bytes>::new()).expect("a request"),
-            Limits::default(),
-        )
-        .await
-        .expect("answers");
+    let request = get(&server.url("/")).map(Outgoing::whole);
+    egress.send(&other, request, Limits::default()).await.expect("answers");
     assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_whose_answer_was_not_read_is_closed() {
+    let server = Server::always(OK).await;
+    let egress = egress();
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
+    for count in 1..=3 {
+        let request = get(&server.url("/")).map(Outgoing::whole);
+        let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
+        drop(answer);
+        assert_eq!((upstream.idle_connections(), server.connections()), (0, count));
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_target_closed_costs_no_call() {
+    let server = Server::start(|mut tcp| async move {
+        let _ = tcp.write_all(OK.as_bytes()).await;
+    })
+    .await;
+    let egress = egress();
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
+    for count in 1..=20 {
+        let request = Request::post("/").body(Outgoing::whole(Bytes::from_static(b"x"))).expect("a request");
+        let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
+        assert!(answer.into_body().collect().await.is_ok());
+        assert_eq!(server.connections(), count);
+        // The close comes from another task; a request that was taken by nobody may be sent again.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn unused_connections_are_closed_in_time() {
+    let server = Server::always(OK).await;
+    let egress = Egress::new(&Settings { idle_ms: 100, ..opened() }).expect("sets up");
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
+    let request = get(&server.url("/")).map(Outgoing::whole);
+    let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
+    assert!(answer.into_body().collect().await.is_ok());
+    assert_eq!(upstream.idle_connections(), 1);
+    let closed = async {
+        while upstream.idle_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("is closed");
 }
 
 #[tokio::test]
 async fn an_old_connection_is_not_used_again() {
     let server = Server::always(OK).await;
-    let mut egress = egress();
-    egress.pool.age_max = Duration::ZERO;
+    let egress = Egress::new(&Settings { age_ms: 0, ..opened() }).expect("sets up");
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
     for count in 1..=3 {
-        let answer =
-            egress.send(get(&server.url("/")).map(Full::new), Limits::default()).await.expect("answers");
+        let request = get(&server.url("/")).map(Outgoing::whole);
+        let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
         assert!(answer.into_body().collect().await.is_ok());
-        tokio::task::yield_now().await;
         assert_eq!(server.connections(), count);
     }
+}
+
+#[tokio::test]
+async fn lanes_keep_their_connections_apart() {
+    let server = Server::always(OK).await;
+    let egress = Egress::new(&Settings { lanes: 2, ..opened() }).expect("sets up");
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
+    for (lane, connections) in [(0, 1), (1, 2), (0, 2), (1, 2), (3, 2)] {
+        enter_lane(lane);
+        let request = get(&server.url("/")).map(Outgoing::whole);
+        let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
+        assert!(answer.into_body().collect().await.is_ok());
+        tokio::task::yield_now().await;
+        assert_eq!(server.connections(), connections, "lane {lane}");
+    }
+    enter_lane(0);
 }
 
 #[tokio::test]
@@ -458,8 +532,10 @@ async fn headers_of_one_connection_are_not_passed_on() {
 async fn a_broken_request_body_is_the_callers_fault() {
     let server = Server::always(OK).await;
     let body = http_body_util::StreamBody::new(Broken(false));
-    let request = Request::post(server.url("/")).body(body).expect("a request");
-    let error = timeout(PATIENCE, egress().send(request, Limits::default()))
+    let request = Request::post("/").body(Outgoing::stream(body)).expect("a request");
+    let egress = egress();
+    let upstream = egress.upstream(&server.url("/").parse().expect("a URI")).expect("allowed");
+    let error = timeout(PATIENCE, egress.send(&upstream, request, Limits::default()))
         .await
         .expect("ends")
         .expect_err("breaks off");

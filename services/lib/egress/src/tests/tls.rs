@@ -11,6 +11,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
+use http_body_util::Full;
+
 use super::*;
 
 /// A server with a certificate of its own authority, and the file that makes it known.
@@ -84,9 +86,10 @@ async fn http_2_is_spoken_where_the_target_speaks_it() {
         egress.fetch(server.request("secure.example.com"), FetchLimits::default()).await.expect("answers");
     assert_eq!(answer.body, "HTTP/2.0 /path Some(\"secure.example.com\")");
     assert!(answer.phases.tls_ms.is_some());
+    let upstream = egress.upstream(server.request("secure.example.com").uri()).expect("allowed");
     for _ in 0..5 {
-        let request = server.request("secure.example.com").map(Full::new);
-        let answer = egress.send(request, Limits::default()).await.expect("answers");
+        let request = server.request("secure.example.com").map(Outgoing::whole);
+        let answer = egress.send(&upstream, request, Limits::default()).await.expect("answers");
         assert_eq!(answer.version(), http::Version::HTTP_2);
         assert!(answer.into_body().collect().await.is_ok());
     }
@@ -100,10 +103,7 @@ async fn http_1_is_spoken_otherwise() {
         let answer =
             server.egress().fetch(server.request("secure.example.com"), FetchLimits::default()).await;
         assert_eq!(answer.expect("answers").body, "HTTP/1.1 /path None");
-        let answer = server
-            .egress()
-            .send(server.request("secure.example.com").map(Full::new), Limits::default())
-            .await;
+        let answer = send(&server.egress(), server.request("secure.example.com")).await;
         assert_eq!(answer.expect("answers").version(), http::Version::HTTP_11);
     }
 }
