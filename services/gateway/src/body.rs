@@ -9,15 +9,22 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use egress::Outgoing;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+
+use crate::proxy::record::Watched;
 
 /// Anything that can go wrong with a body.
 pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer to a caller.
-pub(crate) struct Body(UnsyncBoxBody<Bytes, Broken>);
+/// The body of an answer to a caller. An enum, so that nothing is boxed on the way of a call.
+pub(crate) enum Body {
+    /// Bytes at hand; none when they were sent.
+    Whole(Option<Bytes>),
+    /// A provider's answer as it comes.
+    Passing(Watched),
+}
 
 /// The body of a caller's request.
 pub(crate) enum Inbound {
@@ -57,15 +64,7 @@ pub(crate) enum Refused {
 impl Body {
     /// A body that is here.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
-    }
-
-    /// A body as it comes.
-    pub(crate) fn passing<B>(body: B) -> Self
-    where
-        B: HttpBody<Data = Bytes, Error = Broken> + Send + 'static,
-    {
-        Self(body.boxed_unsync())
+        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 }
 
@@ -77,15 +76,24 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Passing(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Passing(body) => body.size_hint(),
+        }
     }
 }
 
@@ -139,15 +147,15 @@ impl Inbound {
     }
 
     /// The body to send now, and what will become of it.
-    pub(crate) fn next(&mut self) -> Option<(UnsyncBoxBody<Bytes, Broken>, Fate)> {
+    pub(crate) fn next(&mut self) -> Option<(Outgoing, Fate)> {
         match std::mem::replace(self, Self::Gone) {
             Self::Held(bytes) => {
                 *self = Self::Held(bytes.clone());
-                Some((Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), Fate::default()))
+                Some((Outgoing::whole(bytes), Fate::default()))
             }
             Self::Passing(passing) => {
                 let fate = passing.fate.clone();
-                Some((passing.boxed_unsync(), fate))
+                Some((Outgoing::stream(passing), fate))
             }
             Self::Gone => None,
         }

@@ -88,10 +88,10 @@ impl Gateway {
         Self(Arc::new(Inner {
             cache: cache::Cache::new(settings.cache_bytes_max),
             settings,
+            config: snapshot::Current::new(doors.catalogue, doors.egress.clone()),
             egress: doors.egress,
             keys: Cached::new(doors.vault, keys),
             bus: doors.bus,
-            config: snapshot::Current::new(doors.catalogue),
             board: board::Board::default(),
             lingering: proxy::linger::Lingering::default(),
             instance: format!("{started:x}-{:08x}", rand::random::<u32>()),

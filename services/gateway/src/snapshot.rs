@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use bus::{Bucket, Bus, Change};
 use catalogue::Catalogue;
+use egress::{Egress, Upstream};
 use futures_util::StreamExt;
 use metrics::{Counter, gauge};
 use model::auth::Auth;
@@ -67,6 +68,8 @@ pub(crate) struct Integration {
     /// Where it answers.
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
+    /// The connections to it, or why there can be none.
+    pub(crate) upstream: Result<Upstream, egress::Error>,
     /// The path of its base URL, without a `/` at its end.
     pub(crate) base: String,
     /// How it wants to be shown its key.
@@ -148,14 +151,16 @@ pub(crate) struct Current {
     served: Arc<ArcSwapOption<Config>>,
     /// The providers that integrations may be of.
     catalogue: &'static Catalogue,
+    /// The way out to them.
+    egress: Egress,
 }
 
 // === impl Current ===
 
 impl Current {
     /// No configuration yet.
-    pub(crate) fn new(catalogue: &'static Catalogue) -> Self {
-        Self { served: Arc::default(), catalogue }
+    pub(crate) fn new(catalogue: &'static Catalogue, egress: Egress) -> Self {
+        Self { served: Arc::default(), catalogue, egress }
     }
 
     /// The configuration now; nothing before the first one came.
@@ -173,7 +178,7 @@ impl Current {
             }
             return false;
         }
-        let config = compile::compile(self.catalogue, snapshot, before.as_deref(), Instant::now());
+        let config = compile::compile(self.catalogue, &self.egress, snapshot, before.as_deref(), Instant::now());
         let revision = config.revision;
         self.served.store(Some(Arc::new(config)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; revisions stay far below 2^53")]

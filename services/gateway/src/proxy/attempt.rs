@@ -164,12 +164,13 @@ pub(crate) async fn begin(
     let slow = Duration::from_millis(integration.slow_ms);
     let patience = mark.sends(slow, Duration::from_millis(head_ms));
     let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, body_bytes_max: None };
-    let (egress, provider, method) = (gateway.egress.clone(), integration.provider, call.method.clone());
+    let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
+    let (provider, method) = (integration.provider, call.method.clone());
     let request = http::Request::from_parts(head, bytes);
     Begun::Sent(Sent {
         integration: integration.clone(),
         exchange: Box::pin(async move {
-            let answer = egress.send(request, limits).await?;
+            let answer = egress.send(&upstream?, request, limits).await?;
             judge(provider, &method, answer).await
         }),
         started: Instant::now(),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use catalogue::{Catalogue, Provider};
+use egress::Egress;
 use http::header::{HeaderName, HeaderValue};
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Uri};
 use metrics::counter;
 use model::IntegrationId;
@@ -33,6 +34,7 @@ const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-enco
 /// Makes a snapshot ready. Cells of integrations that stay are taken over.
 pub(super) fn compile(
     catalogue: &'static Catalogue,
+    egress: &Egress,
     snapshot: &Snapshot,
     before: Option<&Config>,
     now: Instant,
@@ -42,7 +44,7 @@ pub(super) fn compile(
         .values()
         .map(|given| {
             let old = before.and_then(|config| config.integrations.get(&given.id));
-            let new = integration(catalogue, given, snapshot, old.map(|old| &old.live), now);
+            let new = integration(catalogue, egress, given, snapshot, old.map(Arc::as_ref), now);
             tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
             (given.id.clone(), Arc::new(new))
         })
@@ -102,9 +104,10 @@ fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integrat
 
 fn integration(
     catalogue: &'static Catalogue,
+    egress: &Egress,
     given: &configured::Integration,
     snapshot: &Snapshot,
-    live: Option<&Arc<Live>>,
+    old: Option<&Integration>,
     now: Instant,
 ) -> Integration {
     let callable = catalogue.callable(given.provider.as_str());
@@ -121,12 +124,16 @@ fn integration(
         base.unwrap_or_else(|_| (Scheme::HTTPS, Authority::from_static("signalbox.invalid"), String::new()));
     let auth = given.auth.clone().unwrap_or_else(|| provider.auth_in(&given.environment).clone());
     let key_ref = given.key.as_ref().map(|key| snapshot.keys.get(key));
-    let live = live.filter(|live| live.provider == given.provider).cloned();
+    let live = old.map(|old| &old.live).filter(|live| live.provider == given.provider).cloned();
+    // Connections stay when a change does not move the integration.
+    let kept = old.filter(|old| (&old.scheme, &old.authority) == (&scheme, &authority));
+    let kept = kept.and_then(|old| old.upstream.clone().ok());
     Integration {
         id: given.id.clone(),
         id_header: HeaderValue::from_str(given.id.as_str()).expect("a slug can stand in a header"),
         provider,
         fault,
+        upstream: kept.map_or_else(|| egress.upstream(&origin(&scheme, &authority)), Ok),
         scheme,
         authority,
         base,
@@ -146,6 +153,15 @@ fn integration(
         print: print(given, key_ref),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
     }
+}
+
+/// The root of a host.
+fn origin(scheme: &Scheme, authority: &Authority) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme.clone());
+    parts.authority = Some(authority.clone());
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).expect("scheme, authority and path are all there")
 }
 
 /// From when on an answer is slow: as the prober has it, but for a default that was set there.

@@ -17,7 +17,8 @@ fn config(change: impl FnOnce(&mut Token)) -> Arc<Config> {
     let mut token = token("ada", TOKEN, &json!({}));
     change(&mut token);
     snapshot.tokens.push(token);
-    let current = Current::new(catalogue::Catalogue::builtin());
+    let egress = egress::Egress::new(&egress::Settings::default()).expect("a way out");
+    let current = Current::new(catalogue::Catalogue::builtin(), egress);
     current.swap(&snapshot);
     current.get().expect("just swapped")
 }
