@@ -17,6 +17,7 @@ mod live;
 mod board;
 mod snapshot;
 
+mod lanes;
 mod proxy;
 mod serve;
 
@@ -132,11 +133,15 @@ impl Gateway {
             outcome
         });
         let serving = async {
-            serve::serve(self.0.clone(), listener, stop()).await;
+            let outcome = serve::serve(self.0.clone(), listener, stop()).await;
             served.cancel();
+            if outcome.is_err() {
+                ending.cancel();
+            }
+            outcome.context("serve")
         };
-        let (outcomes, ()) = tokio::join!(join_all(tasks), serving);
-        outcomes.into_iter().collect()
+        let (outcomes, serving) = tokio::join!(join_all(tasks), serving);
+        outcomes.into_iter().chain([serving]).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Stops politely: no new connections, calls under way end, idle connections close.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Inner as Gateway;
+use crate::lanes::Lanes;
 use crate::proxy::proxy;
 
 /// How long a request's head may take, in milliseconds.
@@ -37,10 +38,14 @@ const PING_TIMEOUT_MS: u64 = 10_000;
 const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Serves until `stopping`, then until the calls under way are answered.
-pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stopping: CancellationToken) {
+pub(crate) async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    stopping: CancellationToken,
+) -> io::Result<()> {
     let server = Arc::new(builder());
+    let lanes = Lanes::start(gateway.settings.lanes())?;
     let places = Arc::new(Semaphore::new(gateway.settings.connections_max.min(Semaphore::MAX_PERMITS)));
-    let connections = TaskTracker::new();
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await;
@@ -53,8 +58,13 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stopping
         match accepted {
             Ok((tcp, peer)) => {
                 let (server, gateway, stopping) = (server.clone(), gateway.clone(), stopping.clone());
-                connections.spawn(async move {
-                    connection(&server, tcp, peer, gateway, stopping).await;
+                // From here on the connection belongs to its lane's runtime.
+                let Ok(tcp) = tcp.into_std() else { continue };
+                lanes.give(move || async move {
+                    match TcpStream::from_std(tcp) {
+                        Ok(tcp) => connection(&server, tcp, peer, gateway, stopping).await,
+                        Err(error) => tracing::warn!(%error, "A connection cannot be served: {error}."),
+                    }
                     drop(place);
                 });
             }
@@ -65,8 +75,8 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stopping
         }
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    lanes.end().await;
+    Ok(())
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

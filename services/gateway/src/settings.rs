@@ -41,6 +41,15 @@ pub struct Settings {
     )]
     pub connections_max: usize,
 
+    /// Threads that carry calls, each with connections of its own; at most 64. 0: one for each processor.
+    #[arg(
+        id = "gateway_threads",
+        long = "gateway-threads",
+        env = "SIGNALBOX_GATEWAY_THREADS",
+        default_value_t = 0
+    )]
+    pub threads: usize,
+
     /// Cached answers, all together, in bytes.
     #[arg(
         id = "gateway_cache_bytes_max",
@@ -67,8 +76,18 @@ impl Default for Settings {
             idle_timeout_ms: 120_000,
             deadline_ms: 120_000,
             connections_max: 10_000,
+            threads: 0,
             cache_bytes_max: 64 * 1024 * 1024,
             key_stale_secs: 3_600,
         }
+    }
+}
+
+impl Settings {
+    /// How many threads carry calls.
+    pub fn lanes(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let wanted = if self.threads == 0 { processors() } else { self.threads };
+        wanted.min(egress::upstream::LANES_MAX)
     }
 }

@@ -325,6 +325,7 @@ pub(crate) fn egress(options: &Options) -> anyhow::Result<Egress> {
         allow: given.egress_allow.clone(),
         plain_http: given.egress_plain_http,
         extra_roots: given.egress_roots.clone(),
+        lanes: options.gateway.lanes(),
         ..egress::Settings::default()
     };
     settings.ports.extend(&given.egress_ports);

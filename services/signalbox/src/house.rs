@@ -91,7 +91,7 @@ pub struct Options {
     #[command(flatten)]
     api: api::Settings,
     #[command(flatten)]
-    gateway: gateway::Settings,
+    pub(crate) gateway: gateway::Settings,
     #[command(flatten)]
     prober: prober::Settings,
     #[command(flatten)]

@@ -77,6 +77,7 @@ impl House {
         let vault = Vault::sealed(Arc::new(Memory::default()), &key_file).await.expect("a key store");
         let egress = Egress::new(&egress::Settings {
             allow: vec!["127.0.0.0/8".parse().expect("a network")],
+            lanes: settings.lanes(),
             ..egress::Settings::default()
         })
         .expect("a way out");

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use model::secret::Fields;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -51,6 +52,8 @@ struct Inner {
     settings: CachedSettings,
     calls: Semaphore,
     state: Mutex<State>,
+    /// Where questions are asked, whoever waits for them: a key store's connections live there.
+    home: Handle,
 }
 
 type Place = (Path, u32);
@@ -83,10 +86,10 @@ struct Flight {
 }
 
 impl Cached {
-    /// Holds what is read from this key store.
+    /// Holds what is read from this key store. Questions are asked on the runtime that it is made on.
     pub fn new(vault: Vault, settings: CachedSettings) -> Self {
-        let calls = Semaphore::new(CALLS_MAX);
-        Self(Arc::new(Inner { vault, settings, calls, state: Mutex::default() }))
+        let (calls, home) = (Semaphore::new(CALLS_MAX), Handle::current());
+        Self(Arc::new(Inner { vault, settings, calls, state: Mutex::default(), home }))
     }
 
     /// The fields of one version. An error is the key store's, when nothing held may stand in for its answer.
@@ -150,7 +153,7 @@ impl Inner {
         }
         let number = state.ticks;
         let (shared, asked) = (self.clone(), place.clone());
-        let task = tokio::spawn(async move {
+        let task = self.home.spawn(async move {
             let outcome = shared.ask(&asked).await;
             shared.land(asked, number, &outcome);
             outcome
