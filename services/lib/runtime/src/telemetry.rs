@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use metrics::{Unit, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,11 @@ const OTHERS: [f64; 10] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 65_536.0, 1_048_576.0, 16_777_216.0];
 /// How often histograms' samples are put into buckets, in seconds.
 const UPKEEP_SECS: u64 = 5;
+
+/// Describes the metrics.
+pub(crate) fn describe() {
+    describe_counter!(REFUSED, Unit::Count, "Connections closed at once: one address had too many.");
+}
 
 static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
 

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics::{Unit, counter, describe_counter};
+use metrics::counter;
 use tokio::sync::Semaphore;
 
-use crate::telemetry::REFUSED;
+use crate::telemetry::{REFUSED, describe};
 
 /// The places of one port. Clones are the same.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub struct Place {
 impl Places {
     /// So many in all, at most [`Semaphore::MAX_PERMITS`], and so many an address; 0: as many as there are.
     pub fn new(max: usize, per_address_max: usize, port: u16) -> Self {
-        describe_counter!(REFUSED, Unit::Count, "Connections closed at once: one address had too many.");
+        describe();
         Self(Arc::new(Inner {
             free: Semaphore::new(max.min(Semaphore::MAX_PERMITS)),
             taken: Mutex::default(),
