@@ -78,6 +78,7 @@ fn lifecycle(provider: &Provider) -> Checked {
         ("limits", !provider.limits.is_empty()),
         ("usage_headers", !provider.usage_headers.is_empty()),
         ("public_paths", !provider.public_paths.is_empty()),
+        ("dialect", provider.dialect.is_some()),
         ("operations", !provider.operations.is_empty()),
         ("endpoints", !provider.endpoints.is_empty()),
     ];

@@ -4,6 +4,7 @@
 
 mod cost;
 mod credentials;
+mod dialect;
 mod endpoint;
 mod limits;
 mod operations;
@@ -22,6 +23,7 @@ use utoipa::ToSchema;
 
 pub use cost::{Cost, CostModel, Plan, TokenFields, TokenPrice};
 pub use credentials::{Environment, Field};
+pub use dialect::ChatDialect;
 pub use endpoint::{ENDPOINT_CHARS_MAX, Endpoint};
 pub use limits::{Dialect, Limit, LimitKind, LimitScope, ResetUnit, UsageHeaders, Weight};
 pub use operations::{Operation, Parameter};
@@ -98,6 +100,9 @@ pub struct Provider {
     /// Beginnings of paths that need no key.
     #[serde(default)]
     pub public_paths: Vec<String>,
+    /// In which dialect it is asked to chat. Absent: it does not chat.
+    #[serde(default)]
+    pub dialect: Option<ChatDialect>,
     /// Canonical operations: `quote`, `candles`, `series`, `chat`, …
     #[serde(default)]
     pub operations: BTreeMap<String, Operation>,
