@@ -17,6 +17,9 @@ use crate::state::Api;
 const MEMBERS_MAX: usize = 16;
 /// Quotas of one integration.
 const QUOTAS_MAX: usize = 16;
+/// Names of models that one integration maps, and the characters of a name.
+const MODELS_MAX: usize = 100;
+const MODEL_CHARS_MAX: usize = 200;
 /// Headers that a configuration must not set: credentials belong into a key, the rest is the connection's own.
 const HEADERS_REFUSED: &[&str] = &[
     "authorization",
@@ -156,7 +159,26 @@ fn bounds(it: &Integration) -> Result<(), Problem> {
             return Err(Problem::validation(&pointer, "is not a valid header"));
         }
     }
+    models(it)?;
     quotas(it)
+}
+
+/// A model's name goes into a path at some providers: one that could leave it is not taken.
+fn models(it: &Integration) -> Result<(), Problem> {
+    within("/models", it.models.len() as u64, 0, MODELS_MAX as u64)?;
+    for (asked, theirs) in &it.models {
+        let pointer = format!("/models/{}", asked.replace('~', "~0").replace('/', "~1"));
+        let is_name = |name: &str| {
+            (1..=MODEL_CHARS_MAX).contains(&name.chars().count()) && name.chars().all(|c| c.is_ascii_graphic())
+        };
+        if !is_name(asked) || !is_name(theirs) || theirs == "*" {
+            let detail = format!(
+                "a model's name has 1 to {MODEL_CHARS_MAX} visible characters; `*` can be asked for, not given"
+            );
+            return Err(Problem::validation(pointer, detail));
+        }
+    }
+    Ok(())
 }
 
 fn quotas(it: &Integration) -> Result<(), Problem> {

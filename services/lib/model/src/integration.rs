@@ -60,6 +60,10 @@ pub struct Integration {
     /// What a call costs.
     #[serde(default)]
     pub cost: Cost,
+    /// Which model to ask for instead of the one that a caller names, on routes that chat: by its name, else by `*`.
+    /// A name that is not here passes as it is. At most 100; names of 1 to 200 characters.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
     /// Words to select by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
