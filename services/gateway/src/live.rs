@@ -257,13 +257,7 @@ impl Live {
         let fresh = || Count {
             endpoint: key.0.clone(),
             actor: key.1.clone(),
-            requests: 0,
-            errors: 0,
-            cache_hits: 0,
-            request_bytes: 0,
-            response_bytes: 0,
-            latency_sum_ms: 0,
-            cost_micros: 0,
+            ..Count::default()
         };
         let fresh = fresh();
         add(counts.entry(key).or_insert(fresh));

@@ -168,6 +168,12 @@ fn sum(to: &mut Count, from: &Count) {
     to.response_bytes += from.response_bytes;
     to.latency_sum_ms += from.latency_sum_ms;
     to.cost_micros += from.cost_micros;
+    to.messages_sent += from.messages_sent;
+    to.messages_received += from.messages_received;
+    to.tokens.add(&from.tokens);
+    for model in &from.models {
+        to.add_model(model);
+    }
 }
 
 // === sending ===
@@ -246,12 +252,7 @@ mod tests {
             endpoint: "/a".to_owned(),
             actor: "user:ada".to_owned(),
             requests,
-            errors: 0,
-            cache_hits: 0,
-            request_bytes: 0,
-            response_bytes: 0,
-            latency_sum_ms: 0,
-            cost_micros: 0,
+            ..Count::default()
         };
         let (from, to) = (Timestamp::from_millis(from_ms), Timestamp::from_millis(from_ms + 10));
         UsageCounted {

@@ -36,11 +36,8 @@ async fn counted(prober: &Prober, seen: &Observed, endpoint: String, observation
             actor: "system:prober".to_owned(),
             requests: 1,
             errors: u64::from(seen.failures),
-            cache_hits: 0,
-            request_bytes: 0,
-            response_bytes: 0,
             latency_sum_ms: seen.latency_ms.unwrap_or(0).into(),
-            cost_micros: 0,
+            ..Count::default()
         }],
     };
     let envelope = prober.bus.envelope(usage).because_of(observation.as_str());

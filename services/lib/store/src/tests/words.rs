@@ -130,5 +130,6 @@ pub(crate) fn count(endpoint: &str, actor: &str, requests: u64) -> Count {
         response_bytes: requests * 1_000,
         latency_sum_ms: requests * 42,
         cost_micros: requests * 7,
+        ..Count::default()
     }
 }
