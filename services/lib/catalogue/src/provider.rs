@@ -26,7 +26,7 @@ pub use credentials::{Environment, Field};
 pub use dialect::ChatDialect;
 pub use endpoint::{ENDPOINT_CHARS_MAX, Endpoint};
 pub use limits::{Dialect, Limit, LimitKind, LimitScope, ResetUnit, UsageHeaders, Weight};
-pub use operations::{Operation, Parameter};
+pub use operations::{Case, Operation, Pair, Parameter, Reading, Time, TimeUnit};
 pub use probe::{Probe, ProbeState};
 pub use rules::{BodyTest, ErrorRule, HeaderTest, RetryFrom, RetryUnit, Scalar, StatusTest};
 

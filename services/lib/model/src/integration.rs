@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::auth::Auth;
+use crate::operation::Operation;
 use crate::{IntegrationId, KeyId, ProviderId};
 
 /// The provider id of an integration that brings its own address and scheme.
@@ -64,6 +65,9 @@ pub struct Integration {
     /// A name that is not here passes as it is. At most 100; names of 1 to 200 characters.
     #[serde(default)]
     pub models: BTreeMap<String, String>,
+    /// Canonical operations as this integration has them (`quote`, `candles`, `series`), instead of the catalogue's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operations: BTreeMap<String, Operation>,
     /// Words to select by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

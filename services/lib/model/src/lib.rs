@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod health;
 pub mod integration;
 pub mod key;
+pub mod operation;
 pub mod route;
 pub mod token;
 pub mod usage;
