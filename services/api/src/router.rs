@@ -60,6 +60,8 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(route::get, route::put, route::patch, route::delete))
             .routes(routes!(route::pin))
             .routes(routes!(route::unpin))
+            .routes(routes!(route::drain))
+            .routes(routes!(route::undrain))
             .routes(routes!(keys::list, keys::create))
             .routes(routes!(keys::get, keys::patch, keys::delete))
             .routes(routes!(keys::versions))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catalogue::Provider;
 use model::auth::Auth;
 use model::integration::{CUSTOM_PROVIDER, Integration};
-use model::route::Route;
+use model::route::{Order, Route};
 use model::webhook::{Rate, Schedule};
 use runtime::Problem;
 
@@ -169,7 +169,8 @@ fn models(it: &Integration) -> Result<(), Problem> {
     for (asked, theirs) in &it.models {
         let pointer = format!("/models/{}", asked.replace('~', "~0").replace('/', "~1"));
         let is_name = |name: &str| {
-            (1..=MODEL_CHARS_MAX).contains(&name.chars().count()) && name.chars().all(|c| c.is_ascii_graphic())
+            (1..=MODEL_CHARS_MAX).contains(&name.chars().count())
+                && name.chars().all(|c| c.is_ascii_graphic())
         };
         if !is_name(asked) || !is_name(theirs) || theirs == "*" {
             let detail = format!(
@@ -241,8 +242,24 @@ pub(crate) fn route(config: &Config, route: &Route) -> Result<(), Problem> {
             ));
         }
     }
+    weights(route)?;
     within("/cache/ttl_secs", route.cache.ttl_secs.into(), 0, 86_400 * 30)?;
     within("/cache/stale_if_error_secs", route.cache.stale_if_error_secs.into(), 0, 86_400 * 30)
+}
+
+/// Checks how a route's calls are shared out.
+fn weights(route: &Route) -> Result<(), Problem> {
+    if route.order != Order::Weighted && !route.weights.is_empty() {
+        return Err(Problem::validation("/weights", "need the order `weighted`"));
+    }
+    for (id, weight) in &route.weights {
+        let pointer = format!("/weights/{id}");
+        if !route.integrations.contains(id) {
+            return Err(Problem::validation(pointer, format!("`{id}` is not part of this route")));
+        }
+        within(&pointer, u64::from(*weight), 1, 1_000)?;
+    }
+    Ok(())
 }
 
 /// Checks when a webhook may speak.

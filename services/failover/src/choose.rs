@@ -2,7 +2,9 @@
 //!
 //! Pure. Stays where it is while that works: a slow primary keeps its traffic, and a working backup keeps it
 //! until a member before it has been up for a while. Never moves a route that an operator pinned or that does
-//! not fail over.
+//! not fail over. Members that an operator drains are passed over as if they were not listed, unless nobody else can
+//! answer. A route's order does not matter here: gateways share its calls out, and follow this word where it says
+//! `priority` or `quota_aware`.
 
 use std::time::Duration;
 
@@ -69,11 +71,15 @@ pub fn choose(
     if let Some(pinned) = route.pinned.as_ref().filter(|id| enabled(id)) {
         return Choice { active: Some(pinned.clone()), cause: RouteCause::Pinned };
     }
-    let members = &route.route.integrations;
+    let usable = |id: &&IntegrationId| member(id).is_some_and(|member| member.is_usable());
+    let all = &route.route.integrations;
+    let listed: Vec<IntegrationId> = all.iter().filter(|id| !route.drained.contains(*id)).cloned().collect();
+    let takes_calls =
+        if route.route.failover { listed.iter().any(|id| usable(&id)) } else { !listed.is_empty() };
+    let members = if takes_calls { &listed } else { all };
     if !route.route.failover {
         return found(members, members.first().filter(|id| enabled(id)));
     }
-    let usable = |id: &&IntegrationId| member(id).is_some_and(|member| member.is_usable());
     let up_for = |id: &&IntegrationId, time: Duration| {
         member(id).is_some_and(|m| m.enabled && m.health == Health::Up && at.since(m.entered_at) >= time)
     };

@@ -2,7 +2,7 @@
 
 mod house;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(crate) fn integration(name: &str) -> Integration {
 
 pub(crate) fn route(name: &str, members: &[&str]) -> PinnedRoute {
     let route: Route = serde_json::from_value(json!({"id": name, "integrations": members})).expect("a route");
-    PinnedRoute { route, pinned: None }
+    PinnedRoute { route, pinned: None, drained: BTreeSet::new() }
 }
 
 /// A snapshot of integrations `a`, `b` and `c`, and of the route `quotes` over them.

@@ -1,5 +1,7 @@
 //! `/routes`: ordered integrations behind one name, and where their traffic goes now.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -93,7 +95,7 @@ pub(crate) async fn create(
     let deed = Deed::to(Kind::Route, &route.id, "route.create", Verb::Create);
     caller.may(&api, Permission::Configure, &deed).await?;
     caller.bound_to_route(&route.id)?;
-    let body = stored(&StoredRoute { route: route.clone(), pinned: None })?;
+    let body = stored(&StoredRoute { route: route.clone(), pinned: None, drained: BTreeSet::new() })?;
     api.change(&caller, |config, _| {
         if config.routes.contains_key(&route.id) {
             return Err(exists("route", route.id.as_str()));
@@ -132,6 +134,7 @@ async fn replace(
         }
         validate::route(config, &next.route)?;
         next.pinned = next.pinned.filter(|pinned| next.route.integrations.contains(pinned));
+        next.drained.retain(|drained| next.route.integrations.contains(drained));
         let write = Write::Update {
             kind: Kind::Route,
             id: id.to_owned(),
@@ -155,7 +158,7 @@ pub(crate) async fn put(
     Json(route): Json<Route>,
 ) -> Result<Response, Problem> {
     replace(&api, &caller, &id, Some(&headers), "route.update", |old| {
-        Ok(StoredRoute { route: route.clone(), pinned: old.pinned.clone() })
+        Ok(StoredRoute { route: route.clone(), ..old.clone() })
     })
     .await
 }
@@ -171,7 +174,7 @@ pub(crate) async fn patch(
     Json(patch): Patch,
 ) -> Result<Response, Problem> {
     replace(&api, &caller, &id, Some(&headers), "route.update", |old| {
-        Ok(StoredRoute { route: patched(&old.route, &patch)?, pinned: old.pinned.clone() })
+        Ok(StoredRoute { route: patched(&old.route, &patch)?, ..old.clone() })
     })
     .await
 }
@@ -238,4 +241,65 @@ pub(crate) async fn unpin(
 ) -> Result<Response, Problem> {
     replace(&api, &caller, &id, None, "route.unpin", |old| Ok(StoredRoute { pinned: None, ..old.clone() }))
         .await
+}
+
+/// Which integration of a route to drain.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RouteDrain)]
+pub(crate) struct Drain {
+    /// One of the route's integrations.
+    integration: IntegrationId,
+}
+
+/// Gives an integration of a route no more calls, unless nobody else can answer. Its health goes on being watched.
+#[utoipa::path(post, path = "/routes/{id}/~drain", tag = "routes", params(("id" = String, Path)), request_body = Drain,
+    responses((status = 200, body = View), (status = 422, body = Problem)))]
+pub(crate) async fn drain(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(Drain { integration }): Json<Drain>,
+) -> Result<Response, Problem> {
+    replace(&api, &caller, &id, None, "route.drain", |old| {
+        let mut next = old.clone();
+        if !next.route.integrations.contains(&integration) {
+            return Err(Problem::validation(
+                "/integration",
+                format!("`{integration}` is not part of this route"),
+            ));
+        }
+        if next.pinned.as_ref() == Some(&integration) {
+            return Err(Problem::validation(
+                "/integration",
+                format!("the route is pinned to `{integration}`"),
+            ));
+        }
+        next.drained.insert(integration.clone());
+        Ok(next)
+    })
+    .await
+}
+
+/// Gives an integration of a route its calls back.
+#[utoipa::path(post, path = "/routes/{id}/~undrain", tag = "routes", params(("id" = String, Path)), request_body = Drain,
+    responses((status = 200, body = View), (status = 422, body = Problem)))]
+pub(crate) async fn undrain(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(Drain { integration }): Json<Drain>,
+) -> Result<Response, Problem> {
+    replace(&api, &caller, &id, None, "route.undrain", |old| {
+        let mut next = old.clone();
+        if !next.route.integrations.contains(&integration) {
+            return Err(Problem::validation(
+                "/integration",
+                format!("`{integration}` is not part of this route"),
+            ));
+        }
+        next.drained.remove(&integration);
+        Ok(next)
+    })
+    .await
 }

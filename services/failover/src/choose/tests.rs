@@ -115,3 +115,22 @@ fn a_route_without_failover_stays() {
     let stays = choice("a- b+", Some("a"), |route| route.route.failover = false, RouteCause::Preferred);
     assert_eq!(stays, Choice { active: Some(id("a")), cause: RouteCause::Preferred });
 }
+
+#[test]
+fn a_drained_member_is_passed_over_while_another_one_can_answer() {
+    let drained = |text: &str, active: Option<&str>, failover: bool| {
+        let edit = |route: &mut PinnedRoute| {
+            route.drained.insert(id("a"));
+            route.route.failover = failover;
+        };
+        let choice = choice(text, active, edit, RouteCause::Preferred);
+        (choice.active.map(|id| id.to_string()).unwrap_or_default(), choice.cause)
+    };
+    let b = |cause| ("b".to_owned(), cause);
+    assert_eq!(drained("a+ b+ c+", None, true), b(RouteCause::Preferred));
+    assert_eq!(drained("a+ b+ c+", Some("a"), true), b(RouteCause::Preferred));
+    assert_eq!(drained("a+ b+", Some("b"), true), b(RouteCause::Preferred));
+    assert_eq!(drained("a+ b-", Some("b"), true), ("a".to_owned(), RouteCause::Preferred));
+    assert_eq!(drained("a+ b-", Some("b"), false), b(RouteCause::Preferred));
+    assert_eq!(drained("a-", None, true).1, RouteCause::Exhausted);
+}

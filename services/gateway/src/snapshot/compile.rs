@@ -87,7 +87,7 @@ fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
 }
 
 fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> Route {
-    let PinnedRoute { route, pinned } = given;
+    let PinnedRoute { route, pinned, .. } = given;
     let methods = route.repeatable_methods.iter();
     Route {
         id: route.id.clone(),

@@ -1,9 +1,12 @@
 //! Routes: an ordered list of integrations behind one name. The shape is the body of `POST /api/v1/routes`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cache::Caching;
 use crate::health::Reason;
 use crate::{IntegrationId, RouteId, Timestamp};
 
@@ -18,24 +21,41 @@ pub struct Route {
     pub failover: bool,
     /// Who may answer, best first: 1 to 16, none twice.
     pub integrations: Vec<IntegrationId>,
+    /// In which order those that can answer are asked.
+    #[serde(default, skip_serializing_if = "Order::is_default")]
+    pub order: Order,
+    /// With the order `weighted`: how many calls of all each gets, 1 to 1,000. An integration without a word has 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<IntegrationId, u16>,
     /// How answers are cached.
     #[serde(default)]
-    pub cache: RouteCache,
+    pub cache: Caching,
     /// Methods besides GET, HEAD and OPTIONS that are safe to repeat here.
     #[serde(default)]
     pub repeatable_methods: Vec<String>,
 }
 
-/// How a route's answers are cached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RouteCache {
-    /// Seconds for which an answer is fresh. 0: not cached.
-    #[serde(default)]
-    pub ttl_secs: u32,
-    /// Seconds for which a stale answer may be served when every integration fails.
-    #[serde(default)]
-    pub stale_if_error_secs: u32,
+/// In which order the members of a route are asked, among those that can answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RouteOrder)]
+pub enum Order {
+    /// As they are listed; failover's switch says who is first.
+    #[default]
+    Priority,
+    /// Drawn for each call, by their weights.
+    Weighted,
+    /// By what a call costs there, then by what tokens cost there.
+    CheapestFirst,
+    /// As they are listed, but those whose quota is nearly used up come after the others.
+    QuotaAware,
+}
+
+impl Order {
+    /// Whether it is the one that a route has without a word.
+    pub const fn is_default(&self) -> bool {
+        matches!(self, Self::Priority)
+    }
 }
 
 /// Where a route's traffic goes now: the entry of the `routes` bucket, keyed by the route's id.

@@ -3,7 +3,7 @@
 //! Lives in the `config` bucket under [`KEY`]. Whoever holds one swaps it in whole, refuses an older
 //! revision, and keeps the last good one. It holds no secret: keys by id and version, tokens by hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub struct KeyRef {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A route with the operator's word on it.
+/// A route with the operator's words on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PinnedRoute {
     /// The route.
@@ -51,4 +51,7 @@ pub struct PinnedRoute {
     /// The integration that an operator pinned it to.
     #[serde(default)]
     pub pinned: Option<IntegrationId>,
+    /// Integrations that an operator drains: they get no calls while another one can answer.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drained: BTreeSet<IntegrationId>,
 }
