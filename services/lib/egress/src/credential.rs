@@ -3,6 +3,9 @@
 //! Pure. Whatever a caller sent in a place of credentials goes first, so that the provider sees exactly our value
 //! and never the caller's token. Errors name fields and headers, never values; values are marked as sensitive.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
@@ -111,15 +114,17 @@ pub fn apply(auth: &Auth, fields: &Fields, head: &mut Parts) -> Result<(), Crede
 
 /// Removes every header in which a caller may have sent a credential.
 pub fn strip(headers: &mut HeaderMap) {
-    for name in CREDENTIAL_HEADERS {
-        headers.remove(name);
-    }
-    let by_prefix =
-        |name: &&HeaderName| CREDENTIAL_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-    let found: Vec<HeaderName> = headers.keys().filter(by_prefix).cloned().collect();
+    let found: Vec<HeaderName> = headers.keys().filter(|name| is_credential(name)).cloned().collect();
     for name in found {
         headers.remove(name);
     }
+}
+
+/// Whether a caller may send a credential in a header of this name.
+pub fn is_credential(name: &HeaderName) -> bool {
+    static NAMES: LazyLock<HashSet<HeaderName>> =
+        LazyLock::new(|| CREDENTIAL_HEADERS.iter().map(|name| HeaderName::from_static(name)).collect());
+    NAMES.contains(name) || CREDENTIAL_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
 fn get<'f>(fields: &'f Fields, name: &str) -> Result<&'f Secret, CredentialError> {
