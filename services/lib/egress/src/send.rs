@@ -51,13 +51,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// An answer's head with what still comes on its connection.
 type Answered = (Response<Incoming>, Opened, Option<Lease>);
 
-/// What became of a request that a connection was given.
-enum Given {
-    /// It answered.
-    Answered(Box<Answered>),
-    /// It had closed before it took anything: the request is here again.
-    Stale(Request<Outgoing>),
-}
+/// What became of a request that a connection was given: its answer; or, where the connection had closed before it took
+/// anything, the request again.
+type Given = Result<Answered, Box<Request<Outgoing>>>;
 
 /// Sends a request and waits for the head of its answer.
 pub(crate) async fn send(
@@ -91,16 +87,16 @@ async fn exchange(
     if let Some(shared) = upstream.shared() {
         *phase = Phase::FirstByte;
         match give_shared(shared, upstream, request).await? {
-            Given::Answered(answered) => return Ok(*answered),
-            Given::Stale(back) => request = back,
+            Ok(answered) => return Ok(answered),
+            Err(back) => request = *back,
         }
     }
     for _ in 0..STALE_MAX {
         let Some(lease) = upstream.take() else { break };
         *phase = Phase::FirstByte;
         match give(lease, upstream, request).await? {
-            Given::Answered(answered) => return Ok(*answered),
-            Given::Stale(back) => request = back,
+            Ok(answered) => return Ok(answered),
+            Err(back) => request = *back,
         }
     }
     *phase = Phase::Connect;
@@ -117,26 +113,20 @@ async fn exchange(
         *phase = Phase::FirstByte;
         give(upstream.lease(sender, opened), upstream, request).await?
     };
-    match given {
-        Given::Answered(answered) => Ok(*answered),
-        Given::Stale(_) => Err(Error::Protocol { detail: "it closed the connection".to_owned(), sent: false }),
-    }
+    let closed = || Error::Protocol { detail: "it closed the connection".to_owned(), sent: false };
+    given.map_err(|_| closed())
 }
 
 /// Gives a request to an HTTP/1.1 connection.
-async fn give(
-    mut lease: Lease,
-    upstream: &Upstream,
-    mut request: Request<Outgoing>,
-) -> Result<Given, Error> {
+async fn give(mut lease: Lease, upstream: &Upstream, mut request: Request<Outgoing>) -> Result<Given, Error> {
     request.headers_mut().insert(HOST, upstream.host());
     match lease.sender.try_send_request(request).await {
         Ok(answer) => {
             let opened = lease.opened.clone();
-            Ok(Given::Answered(Box::new((answer, opened, Some(lease)))))
+            Ok(Ok((answer, opened, Some(lease))))
         }
         Err(mut refused) => match refused.take_message() {
-            Some(request) if lease.used => Ok(Given::Stale(request)),
+            Some(request) if lease.used => Ok(Err(Box::new(request))),
             _ => Err(Error::of_hyper(refused.error())),
         },
     }
@@ -152,12 +142,12 @@ async fn give_shared(
     *request.uri_mut() = absolute(request.uri(), upstream.target())?;
     *request.version_mut() = Version::HTTP_2;
     match shared.sender.try_send_request(request).await {
-        Ok(answer) => Ok(Given::Answered(Box::new((answer, shared.opened, None)))),
+        Ok(answer) => Ok(Ok((answer, shared.opened, None))),
         Err(mut refused) => match refused.take_message() {
             Some(mut request) => {
                 *request.uri_mut() = origin(request.uri());
                 *request.version_mut() = Version::HTTP_11;
-                Ok(Given::Stale(request))
+                Ok(Err(Box::new(request)))
             }
             None => Err(Error::of_hyper(refused.error())),
         },
