@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use catalogue::{Answer as Seen, judge, judge_probe};
+use egress::sign::{Moment, Nonces, Prepared};
 use egress::{Answer, Failure, FetchLimits, credential};
 use http::Request;
+use http::request::Parts;
 use model::auth::Auth;
 use model::health::{Check, Observed, Reason};
 use model::integration::Integration;
@@ -81,10 +84,12 @@ async fn ask(
     let fields = fields(&prober.vault, it, with, &question).await?;
     let Question { provider, probe, auth, request, timeout, slow, .. } = question;
     let timeout = every.map_or(timeout, |every| patience::timeout(every, timeout, slow));
-    let (mut head, body) = request.into_parts();
+    let (mut head, mut body) = request.into_parts();
     match &fields {
-        Some(fields) => credential::apply(&auth, fields, &mut head)
-            .map_err(|error| Trouble(Reason::KeyUnavailable, error.to_string()))?,
+        Some(fields) => {
+            show(&auth, fields, &mut head, &mut body)
+                .map_err(|error| Trouble(Reason::KeyUnavailable, error))?;
+        }
         None => credential::strip(&mut head.headers),
     }
     let limits = FetchLimits {
@@ -107,6 +112,17 @@ async fn ask(
         ));
     }
     Ok(())
+}
+
+/// Puts the key on a question, by the provider's scheme. An error is a sentence without a value.
+fn show(auth: &Auth, fields: &Fields, head: &mut Parts, body: &mut Bytes) -> Result<(), String> {
+    static NONCES: Nonces = Nonces::new();
+    if !auth.is_signed() {
+        return credential::apply(auth, fields, head).map_err(|error| error.to_string());
+    }
+    // A question comes seldom: nothing is kept of the key between two, and the provider's clock is not learned.
+    let prepared = Prepared::new(auth, fields).map_err(|error| error.to_string())?;
+    prepared.sign(head, body, &Moment::now(0, &NONCES)).map_err(|error| error.to_string())
 }
 
 fn failed(failure: &Failure, seen: &mut Observed) -> Trouble {
@@ -147,8 +163,8 @@ async fn fields(
     question: &Question<'_>,
 ) -> Result<Option<Fields>, Trouble> {
     let needed = !matches!(question.auth, Auth::None {});
-    // Signed requests are the gateway's alone for now; a public question needs no key.
-    if !needed || (!question.needs_key && matches!(question.auth, Auth::Signed { .. })) {
+    // A public question is not signed: it says no less, and spends no nonce.
+    if !needed || (!question.needs_key && question.auth.is_signed()) {
         return Ok(None);
     }
     let (path, version) = match (with, &it.key) {

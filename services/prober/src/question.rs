@@ -64,13 +64,10 @@ pub(crate) fn question<'a>(
         base.ok_or_else(|| wrong(format!("{} has no environment `{}`", provider.name, it.environment)))?;
     let own = it.probe.path.is_some();
     let auth = it.auth.clone().unwrap_or_else(|| provider.auth_in(&it.environment).clone());
-    let signed = matches!(auth, Auth::Signed { .. });
     let usual = provider.probe_in(&it.environment);
     // A trial of a key asks what shows the key, where the usual question does not.
     let probe = match &provider.key_probe {
-        Some(probe)
-            if about == About::Key && !own && !signed && usual.is_none_or(|usual| !usual.needs_key) =>
-        {
+        Some(probe) if about == About::Key && !own && usual.is_none_or(|usual| !usual.needs_key) => {
             Some(probe)
         }
         _ => usual,
