@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use egress::Outgoing;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
@@ -18,12 +18,12 @@ use crate::proxy::record::Watched;
 /// Anything that can go wrong with a body.
 pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer to a caller. An enum, so that nothing is boxed on the way of a call.
+/// The body of an answer to a caller.
 pub(crate) enum Body {
     /// Bytes at hand; none when they were sent.
     Whole(Option<Bytes>),
     /// A provider's answer as it comes.
-    Passing(Watched),
+    Passing(Box<Watched>),
 }
 
 /// The body of a caller's request.
@@ -78,7 +78,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Passing(body) => Pin::new(body).poll_frame(cx),
+            Self::Passing(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -138,6 +138,14 @@ impl Inbound {
             Self::Held(bytes) => bytes.len() as u64,
             Self::Passing(passing) => passing.size_hint().lower(),
             Self::Gone => 0,
+        }
+    }
+
+    /// All of it, where it is here.
+    pub(crate) fn held(&self) -> Option<&Bytes> {
+        match self {
+            Self::Held(bytes) => Some(bytes),
+            Self::Passing(_) | Self::Gone => None,
         }
     }
 

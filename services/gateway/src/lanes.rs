@@ -13,6 +13,9 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+/// Connections that wait for one lane to begin them.
+const WAITING_MAX: usize = 4_096;
+
 /// What a lane does with a connection, begun on its own thread.
 type Work = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
@@ -20,8 +23,7 @@ type Work = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 pub(crate) struct Lanes(Vec<Lane>);
 
 struct Lane {
-    /// Bounded by the port's places: one message a connection.
-    to: mpsc::UnboundedSender<(Work, Guard)>,
+    to: mpsc::Sender<(Work, Guard)>,
     connections: Arc<AtomicUsize>,
     ended: oneshot::Receiver<()>,
 }
@@ -33,7 +35,7 @@ impl Lanes {
     /// Starts the threads.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let lane = |number: usize| {
-            let (to, from) = mpsc::unbounded_channel();
+            let (to, from) = mpsc::channel(WAITING_MAX);
             let (ends, ended) = oneshot::channel();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             std::thread::Builder::new().name(format!("gateway-{number}")).spawn(move || {
@@ -56,8 +58,8 @@ impl Lanes {
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         let guard = Guard(lane.connections.clone());
-        // A lane ends only after its sender is gone.
-        let _ = lane.to.send((Box::new(move || Box::pin(work())), guard));
+        // A lane that does not come to new connections closes them: it has more than it can carry.
+        let _ = lane.to.try_send((Box::new(move || Box::pin(work())), guard));
     }
 
     /// Waits until every lane has ended all its connections.
@@ -76,7 +78,7 @@ impl Drop for Guard {
 }
 
 /// One lane: its connections until no more come and all have ended.
-async fn work(mut from: mpsc::UnboundedReceiver<(Work, Guard)>) {
+async fn work(mut from: mpsc::Receiver<(Work, Guard)>) {
     let connections = TaskTracker::new();
     while let Some((work, guard)) = from.recv().await {
         let connection = work();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use egress::skew::Skew;
 use metrics::{Counter, Histogram, counter, histogram};
 use model::health::Reason;
 use model::usage::Count;
@@ -30,6 +31,8 @@ pub(crate) struct Live {
     pub(crate) id: IntegrationId,
     /// Its provider.
     pub(crate) provider: ProviderId,
+    /// How far its clock is from ours.
+    pub(crate) skew: Skew,
     counts: Mutex<HashMap<(String, String), Count>>,
     traffic: Mutex<Traffic>,
     waiting: Mutex<Waiting>,
@@ -99,6 +102,7 @@ impl Live {
         Self {
             id,
             provider,
+            skew: Skew::new(),
             counts: Mutex::default(),
             traffic: Mutex::default(),
             waiting: Mutex::default(),

@@ -12,6 +12,7 @@ pub(crate) mod echo;
 pub(crate) mod forward;
 pub(crate) mod join;
 pub(crate) mod judge;
+pub(crate) mod key;
 pub(crate) mod linger;
 pub(crate) mod recall;
 pub(crate) mod record;
@@ -114,8 +115,11 @@ async fn carry(
 
 /// Takes the body: held where it is small, so that it can be sent again.
 async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
-    let eager = is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
-    let taking = Inbound::take(body, HELD_BYTES_MAX, eager, gateway.settings.body_bytes_max);
+    // What is signed is held, however large: a signature is over all of it.
+    let signed = call.members().iter().any(|member| member.auth.is_signed());
+    let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };
+    let eager = signed || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
+    let taking = Inbound::take(body, hold_bytes, eager, gateway.settings.body_bytes_max);
     match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(Refused::TooLarge)) => Err(Problem::too_large(gateway.settings.body_bytes_max)),

@@ -30,6 +30,7 @@ use http::uri::{Authority, Scheme};
 
 use crate::live::Live;
 use crate::proxy::join::Parameter;
+use crate::proxy::key::Slot;
 use crate::telemetry;
 
 /// Pause before a bucket that cannot be opened is asked for again.
@@ -76,6 +77,8 @@ pub(crate) struct Integration {
     pub(crate) auth: Auth,
     /// Its key.
     pub(crate) key: KeyUse,
+    /// The key, ready for requests.
+    pub(crate) slot: Slot,
     /// Headers of every call.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that carry further fields of its key.
@@ -178,7 +181,8 @@ impl Current {
             }
             return false;
         }
-        let config = compile::compile(self.catalogue, &self.egress, snapshot, before.as_deref(), Instant::now());
+        let config =
+            compile::compile(self.catalogue, &self.egress, snapshot, before.as_deref(), Instant::now());
         let revision = config.revision;
         self.served.store(Some(Arc::new(config)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; revisions stay far below 2^53")]

@@ -55,6 +55,14 @@ impl Call {
         self.caller.token.actor.as_str()
     }
 
+    /// The integrations that may be called.
+    pub(crate) fn members(&self) -> &[Arc<Integration>] {
+        match &self.to {
+            To::Integration(integration) => std::slice::from_ref(integration),
+            To::Route(_, members) => members,
+        }
+    }
+
     /// The route, if it goes through one.
     pub(crate) fn route(&self) -> Option<&Arc<Route>> {
         match &self.to {

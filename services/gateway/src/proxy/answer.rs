@@ -43,7 +43,7 @@ pub(crate) fn pass(
         gateway.cache.place(plan.key, &head.headers, integration.id.clone(), integration.print, endpoint)
     });
     integration.live.answered(head.status.as_u16());
-    let body = Body::Passing(Watched::new(held, rest, account, place));
+    let body = Body::Passing(Box::new(Watched::new(held, rest, account, place)));
     head.extensions = http::Extensions::new();
     head.version = http::Version::HTTP_11;
     let mut response = Response::from_parts(head, body);

@@ -8,31 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use egress::sign::SignError;
 use egress::{Blame, Limits};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
-use http::response::Parts;
+use http::request::Parts;
 use model::Timestamp;
-use model::auth::Auth;
 use model::health::Reason;
-use model::secret::Fields;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::admit::Call;
-use super::dress::{self, Undressed, dress};
+use super::dress::{self, dress};
 use super::echo::Needles;
 use super::join;
 use super::judge::{Judged, judge};
+use super::key::{Ready, Unfit, key};
 use super::record::{Account, Mark};
 use crate::Inner as Gateway;
 use crate::body::{Fate, Inbound, Refused};
 use crate::live::Patience;
 use crate::problem::Problem;
-use crate::snapshot::{Integration, KeyUse};
+use crate::snapshot::Integration;
 
-/// How long the key store may take to say a key, in milliseconds.
-const KEY_WAIT_MS: u64 = 5_000;
 /// How long an overdue attempt whose caller has his answer is waited for, in milliseconds: a few observations.
 const EVIDENCE_MS: u64 = 3_000;
 
@@ -41,7 +39,7 @@ pub(crate) struct Answer {
     /// Who answered.
     pub(crate) integration: Arc<Integration>,
     /// Its head: end-to-end headers without our key.
-    pub(crate) head: Parts,
+    pub(crate) head: http::response::Parts,
     /// Whether the headers, as they came, let it be kept.
     pub(crate) may_keep: bool,
     /// What is held of its body.
@@ -96,7 +94,8 @@ pub(crate) struct Sent {
     patience: Patience,
     mark: Mark,
     account: Account,
-    fields: Option<Arc<Fields>>,
+    key: Option<Arc<Ready>>,
+    sent_at: Timestamp,
     fate: Fate,
     body_bytes_max: u64,
 }
@@ -130,12 +129,16 @@ pub(crate) async fn begin(
     let account = account(call, integration, below);
     let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
     let is_public = integration.provider.is_public(below);
-    let fields = match key(gateway, integration, is_public, left_ms).await {
-        Ok(fields) => fields,
+    let key = match key(gateway, integration, is_public, left_ms).await {
+        Ok(key) => key,
         Err(reason) => {
             return ended(Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))));
         }
     };
+    if key.is_none() && !is_public && integration.auth.is_signed() {
+        mark.void();
+        return ended(Tried::Unable(unsigned(integration)));
+    }
     let target = match join::join(&integration.base, below, call.query.as_deref(), &integration.params) {
         Ok(target) => target,
         Err(why) => {
@@ -143,22 +146,32 @@ pub(crate) async fn begin(
             return ended(Tried::Refused(Problem::bad_request("bad_path", why.to_string())));
         }
     };
-    let head = match dress(integration, &call.method, &call.headers, target, is_public, fields.as_deref()) {
-        Ok(head) => head,
-        Err(Undressed::MustBeSigned) => {
+    let further = key.as_ref().map_or(&[][..], |key| key.further());
+    let mut head = dress(integration, &call.method, &call.headers, target, further);
+    let sent = match &key {
+        Some(key) => put_on(key, integration, &mut head, body),
+        None => Ok(body.next()),
+    };
+    let (bytes, fate) = match sent {
+        Ok(Some(sent)) => sent,
+        Ok(None) => {
             mark.void();
-            return ended(Tried::Unable(unsigned(integration)));
+            let detail = "the body was sent once and is not held, so that it cannot be sent again";
+            return ended(Tried::Refused(Problem::bad_request("body_gone", detail)));
         }
-        Err(Undressed::Key(error)) => {
+        Err(error) if error.is_too_large() => {
+            mark.void();
+            return ended(Tried::Refused(Problem::too_large(egress::sign::BODY_BYTES_MAX as u64)));
+        }
+        Err(error) if error.is_callers() => {
+            mark.void();
+            return ended(Tried::Refused(Problem::bad_request("cannot_be_signed", error.to_string())));
+        }
+        Err(error) => {
             tracing::warn!(integration.id = %integration.id, %error, "The key of integration {} cannot be used: {error}.", integration.id);
             let reason = Reason::KeyUnavailable;
             return ended(Tried::Failed(Failure::unsent(reason, mark.end(false, Some(reason), None))));
         }
-    };
-    let Some((bytes, fate)) = body.next() else {
-        mark.void();
-        let detail = "the body was sent once and is not held, so that it cannot be sent again";
-        return ended(Tried::Refused(Problem::bad_request("body_gone", detail)));
     };
     let head_ms = integration.timeout_ms.min(left_ms);
     let slow = Duration::from_millis(integration.slow_ms);
@@ -177,7 +190,8 @@ pub(crate) async fn begin(
         patience,
         mark,
         account,
-        fields,
+        key,
+        sent_at: Timestamp::now(),
         fate,
         body_bytes_max: gateway.settings.body_bytes_max,
     })
@@ -199,9 +213,15 @@ impl Sent {
     /// What came of it. Can be given up and asked for again, until it has said so.
     pub(crate) async fn answer(&mut self) -> Tried {
         let outcome = (&mut self.exchange).await;
-        let Self { integration, mark, account, fields, fate, .. } = self;
+        let Self { integration, mark, account, key, fate, .. } = self;
         match outcome {
-            Ok(judged) => answered(integration, judged, account.clone(), mark, fields.as_deref()),
+            Ok(judged) => {
+                if key.as_ref().is_some_and(|key| key.signs()) {
+                    let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());
+                    integration.live.skew.learn(&judged.head.headers, sent, received);
+                }
+                answered(integration, judged, account.clone(), mark, key.as_deref())
+            }
             Err(error) if error.blame() == Blame::Caller => {
                 mark.void();
                 Tried::Refused(match fate.refused() {
@@ -233,42 +253,32 @@ fn account(call: &Call, integration: &Integration, below: &str) -> Account {
     Account { live: integration.live.clone(), endpoint: endpoint.into(), actor: call.actor().into() }
 }
 
-/// The key's fields; nothing when the call goes without. An error: why there is none to use.
-async fn key(
-    gateway: &Gateway,
+/// Puts the key on a request, and gives the body that goes with it. Nothing: there is none any more.
+fn put_on(
+    key: &Ready,
     integration: &Integration,
-    is_public: bool,
-    left_ms: u64,
-) -> Result<Option<Arc<Fields>>, Reason> {
-    if is_public && matches!(integration.auth, Auth::Signed { .. }) {
-        return Ok(None);
+    head: &mut Parts,
+    body: &mut Inbound,
+) -> Result<Option<(egress::Outgoing, Fate)>, Unfit> {
+    if !key.reads_body() {
+        key.put_on(integration, head, &mut Bytes::new())?;
+        return Ok(body.next());
     }
-    let (path, version) = match &integration.key {
-        KeyUse::None => return Ok(None),
-        KeyUse::Revoked => return Err(Reason::KeyRevoked),
-        KeyUse::Missing => return Err(Reason::KeyUnavailable),
-        KeyUse::Version { expires_at, .. } if expires_at.is_some_and(|at| at <= Timestamp::now()) => {
-            return Err(Reason::KeyExpired);
-        }
-        KeyUse::Version { path, version, .. } => (path, *version),
+    let Some(held) = body.held() else {
+        return if body.is_here() { Err(SignError::BodyTooLarge.into()) } else { Ok(None) };
     };
-    let wait = Duration::from_millis(left_ms.min(KEY_WAIT_MS));
-    match tokio::time::timeout(wait, gateway.keys.fields(path, version)).await {
-        Ok(Ok(fields)) => Ok(Some(fields)),
-        Ok(Err(error)) => {
-            tracing::warn!(integration.id = %integration.id, %error, "No key for integration {}: {error}.", integration.id);
-            Err(Reason::KeyUnavailable)
-        }
-        Err(_) => Err(Reason::KeyUnavailable),
-    }
+    // Every attempt is signed from the request as it came.
+    let mut bytes = held.clone();
+    key.put_on(integration, head, &mut bytes)?;
+    Ok(Some((egress::Outgoing::whole(bytes), Fate::default())))
 }
 
 fn unsigned(integration: &Integration) -> Problem {
     let detail = format!(
-        "requests to {} must be signed; only its public paths can be called",
-        integration.provider.name
+        "requests to {} must be signed, and integration `{}` has no key; only public paths can be called",
+        integration.provider.name, integration.id
     );
-    Problem::new(StatusCode::NOT_IMPLEMENTED, "signing_unavailable", "Signing is not available", detail)
+    Problem::new(StatusCode::BAD_GATEWAY, "key_missing", "Integration needs a key", detail)
         .with("integration", integration.id.as_str())
 }
 
@@ -278,7 +288,7 @@ fn answered(
     judged: Judged,
     account: Account,
     mark: &mut Mark,
-    fields: Option<&Fields>,
+    key: Option<&Ready>,
 ) -> Tried {
     let Judged { mut head, held, rest, reason, retry_after } = judged;
     let status = head.status.as_u16();
@@ -290,13 +300,10 @@ fn answered(
     if let Some(length) = length.filter(|_| is_bodiless) {
         head.headers.insert(CONTENT_LENGTH, length);
     }
-    let needles = Needles::of(integration.provider, &integration.auth, fields);
-    let dropped = needles.drop_from(&mut head.headers);
-    let (held, masked) = needles.mask(held);
-    if dropped + masked > 0 {
-        integration.live.echoed(dropped + masked);
-        tracing::warn!(integration.id = %integration.id, status, places = dropped + masked, "Hid the key of integration {} in its own answer.", integration.id);
-    }
+    let held = match key {
+        Some(key) => hide(integration, &key.needles, &mut head, held),
+        None => held,
+    };
     let duration_ms = mark.end(true, reason, Some(status));
     let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account };
     match reason {
@@ -310,6 +317,23 @@ fn answered(
             answer: Some(answer),
         }),
     }
+}
+
+/// Takes the key out of its own answer.
+fn hide(
+    integration: &Integration,
+    needles: &Needles,
+    head: &mut http::response::Parts,
+    held: Bytes,
+) -> Bytes {
+    let dropped = needles.drop_from(&mut head.headers);
+    let (held, masked) = needles.mask(held);
+    if dropped + masked > 0 {
+        let (status, places) = (head.status.as_u16(), dropped + masked);
+        integration.live.echoed(places);
+        tracing::warn!(integration.id = %integration.id, status, places, "Hid the key of integration {} in its own answer.", integration.id);
+    }
+    held
 }
 
 /// Whether the provider says that it did nothing: then even an unsafe request may go elsewhere.

@@ -1,15 +1,16 @@
 //! Dresses a request for its provider: takes off what is the caller's or one connection's, adds what is configured.
 //!
-//! Pure but for the key, which `key` fetches. The provider sees exactly our credential, never the caller's token, its
-//! cookies or who it is (T11); `credential::apply` does the last step and has the last word.
+//! Pure. The provider sees exactly our credential, never the caller's token, its cookies or who it is (T11); `key` does the
+//! last step and has the last word.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use egress::credential;
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
-use model::auth::Auth;
-use model::secret::Fields;
 
 use crate::snapshot::Integration;
 
@@ -44,98 +45,69 @@ const CALLERS_OWN_PREFIXES: [&str; 3] = ["x-signalbox-", "x-forwarded-", "proxy-
 /// What an answer says to one connection or about the provider's own host and sessions. A cookie of the session of our
 /// key is a credential.
 const PROVIDERS_OWN: [&str; 4] = ["alt-svc", "set-cookie", "set-cookie2", "content-length"];
+/// The same by how they begin.
+const PROVIDERS_OWN_PREFIXES: [&str; 1] = ["x-signalbox-"];
+
+/// Names to look for, each look-up a hash.
+type Names = LazyLock<HashSet<HeaderName>>;
 
 /// Takes off a request what must not go on. `Content-Length` is said anew from the body.
 pub(crate) fn undress(headers: &mut HeaderMap) {
-    strip_connection(headers);
-    for name in CALLERS_OWN {
-        headers.remove(name);
-    }
-    remove_prefixed(headers, &CALLERS_OWN_PREFIXES);
-    credential::strip(headers);
+    static GONE: Names = LazyLock::new(|| names(&CALLERS_OWN));
+    strip(headers, |name| {
+        GONE.contains(name)
+            || CALLERS_OWN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+            || credential::is_credential(name)
+    });
 }
 
 /// Takes off an answer what must not go on.
 pub(crate) fn undress_answer(headers: &mut HeaderMap) {
-    strip_connection(headers);
-    for name in PROVIDERS_OWN {
-        headers.remove(name);
-    }
-    remove_prefixed(headers, &["x-signalbox-"]);
+    static GONE: Names = LazyLock::new(|| names(&PROVIDERS_OWN));
+    strip(headers, |name| {
+        GONE.contains(name) || PROVIDERS_OWN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+    });
 }
 
-fn strip_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+fn names(own: &[&'static str]) -> HashSet<HeaderName> {
+    own.iter().chain(&HOP_BY_HOP).map(|name| HeaderName::from_static(name)).collect()
+}
+
+/// Takes off what is `gone`, and what `Connection` names.
+fn strip(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
+    let named = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-fn remove_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
-    let found: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| prefixes.iter().any(|prefix| name.as_str().starts_with(prefix)))
-        .cloned()
-        .collect();
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+    let found: Vec<HeaderName> = named.chain(headers.keys().filter(|name| gone(name)).cloned()).collect();
     for name in found {
         headers.remove(name);
     }
 }
 
-/// Why a request cannot be dressed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Undressed {
-    /// It must be signed, which this version does not do.
-    MustBeSigned,
-    /// The key does not fit the scheme.
-    Key(credential::CredentialError),
-}
-
-/// The head to send: the caller's undressed headers, the integration's own, and the key. Without fields the request
-/// goes as it is: an integration without a key has what its provider offers to everybody.
+/// The head to send, but for the key: the caller's undressed headers, and the integration's own.
 pub(crate) fn dress(
     integration: &Integration,
     method: &Method,
     headers: &HeaderMap,
     target: PathAndQuery,
-    is_public: bool,
-    fields: Option<&Fields>,
-) -> Result<Parts, Undressed> {
+    further: &[(HeaderName, HeaderValue)],
+) -> Parts {
     let mut head = Request::new(()).into_parts().0;
     head.method = method.clone();
     head.version = Version::HTTP_11;
     head.uri = absolute(&integration.scheme, &integration.authority, target);
     head.headers.clone_from(headers);
-    for (name, value) in &integration.headers {
+    for (name, value) in integration.headers.iter().chain(further) {
         head.headers.insert(name, value.clone());
-    }
-    for (name, field) in &integration.field_headers {
-        if let Some(value) = fields
-            .and_then(|fields| fields.get(field))
-            .and_then(|value| HeaderValue::from_str(value.expose()).ok())
-        {
-            head.headers.insert(name, value);
-        }
     }
     if integration.reads_good_bodies {
         // An error inside of a 200 can only be seen in a body that is not compressed.
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    match (&integration.auth, fields) {
-        (Auth::Signed { .. }, _) if !is_public => return Err(Undressed::MustBeSigned),
-        (Auth::Signed { .. }, _) | (_, None) => credential::strip(&mut head.headers),
-        (auth, Some(fields)) => credential::apply(auth, fields, &mut head).map_err(Undressed::Key)?,
-    }
-    Ok(head)
+    head
 }
 
 fn absolute(scheme: &Scheme, authority: &Authority, target: PathAndQuery) -> Uri {

@@ -268,7 +268,13 @@ fn pause(member: &Integration, n: u32, failure: &Failure) -> Option<Duration> {
 const fn is_worth_repeating(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::Unreachable | Reason::Timeout | Reason::UpstreamError | Reason::ThrottledBurst | Reason::Slow
+        Reason::Unreachable
+            | Reason::Timeout
+            | Reason::UpstreamError
+            | Reason::ThrottledBurst
+            | Reason::Slow
+            // The answer told us the time.
+            | Reason::ClockSkew
     )
 }
 

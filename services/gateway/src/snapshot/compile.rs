@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use catalogue::{Catalogue, Provider};
 use egress::Egress;
+use egress::credential::is_credential;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Uri};
@@ -24,6 +25,7 @@ use sha2::{Digest, Sha256};
 use super::{Caller, Config, Fault, Integration, KeyUse, Route};
 use crate::live::Live;
 use crate::proxy::join::Parameter;
+use crate::proxy::key::Slot;
 use crate::telemetry;
 
 /// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says.
@@ -149,6 +151,7 @@ fn integration(
             0 => provider.cost.per_request_micros,
             own => own,
         },
+        slot: Slot::default(),
         reads_good_bodies: provider.reads_body(200),
         print: print(given, key_ref),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
@@ -206,7 +209,9 @@ fn headers(given: &configured::Integration, provider: &Provider) -> Vec<(HeaderN
     for (name, value) in provider.headers.iter().chain(&given.headers) {
         let read = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
         match read {
-            (Ok(name), Ok(value)) if !NEVER.contains(&name.as_str()) => drop(headers.insert(name, value)),
+            (Ok(name), Ok(value)) if !NEVER.contains(&name.as_str()) && !is_credential(&name) => {
+                headers.insert(name, value);
+            }
             _ => {
                 tracing::warn!(integration.id = %given.id, header = ?name, "A header of integration {} cannot be sent.", given.id);
             }

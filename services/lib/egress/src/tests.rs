@@ -251,8 +251,7 @@ async fn redirects_are_answers() {
         .await;
         let answer = egress().fetch(get(&first.url("/")), FetchLimits::default()).await.expect("answers");
         assert_eq!(answer.status, status);
-        let answer =
-            send(&egress(), get(&first.url("/"))).await.expect("answers");
+        let answer = send(&egress(), get(&first.url("/"))).await.expect("answers");
         assert_eq!(answer.status(), status);
         assert_eq!(second.connections(), 0);
     }
@@ -343,8 +342,7 @@ async fn a_silent_stream_is_cut_and_a_slow_reader_is_not() {
     })
     .await;
     let limits = Limits { idle_ms: 100, ..Limits::default() };
-    let answer =
-        send_within(&egress(), get(&server.url("/")), limits).await.expect("the head comes at once");
+    let answer = send_within(&egress(), get(&server.url("/")), limits).await.expect("the head comes at once");
     let mut body = answer.into_body();
     let first = body.frame().await.expect("a frame").expect("bytes").into_data().expect("data");
     assert_eq!(&first[..], b"first");
