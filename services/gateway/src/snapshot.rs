@@ -16,8 +16,8 @@ use egress::{Egress, Upstream};
 use futures_util::StreamExt;
 use metrics::{Counter, gauge};
 use model::auth::Auth;
+use model::cache::Caching;
 use model::integration::Retry;
-use model::route::RouteCache;
 use model::snapshot::{self, Snapshot};
 use model::token::Token;
 use model::{IntegrationId, RouteId, Timestamp};
@@ -141,7 +141,7 @@ pub(crate) struct Route {
     /// The member that an operator pinned it to.
     pub(crate) pinned: Option<IntegrationId>,
     /// How answers are cached.
-    pub(crate) cache: RouteCache,
+    pub(crate) cache: Caching,
     /// Methods that are safe to repeat besides those that always are.
     pub(crate) repeatable: Vec<Method>,
     /// Counts calls that went on.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{AGE, HeaderValue};
 use http::{Method, Response, StatusCode};
-use model::route::RouteCache;
+use model::cache::Caching;
 
 use super::admit::{Call, To};
 use crate::Inner as Gateway;
@@ -22,7 +22,7 @@ const OF_THE_MOMENT: [&str; 6] =
 /// What the cache may do for a call.
 pub(crate) struct Plan {
     pub(crate) key: Key,
-    times: RouteCache,
+    times: Caching,
     /// Whether a kept answer may be taken.
     reads: bool,
     /// Whether the answer may be kept.
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 /// What the cache may do; nothing for calls that go past it.
 pub(crate) fn plan(call: &Call, has_body: bool) -> Option<Plan> {
     let To::Route(route, members) = &call.to else { return None };
-    let times = route.cache;
+    let times = route.cache.clone();
     let off = times.ttl_secs == 0 && times.stale_if_error_secs == 0;
     let of_the_moment = OF_THE_MOMENT.iter().any(|name| call.headers.contains_key(*name));
     if off || call.method != Method::GET || has_body || of_the_moment {

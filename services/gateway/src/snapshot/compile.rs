@@ -96,7 +96,7 @@ fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integrat
         failover: route.failover,
         members: route.integrations.iter().filter_map(|id| integrations.get(id).cloned()).collect(),
         pinned: pinned.clone(),
-        cache: route.cache,
+        cache: route.cache.clone(),
         repeatable: methods
             .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
             .collect(),

@@ -129,7 +129,7 @@ pub const STREAMS: &[Stream] = &[
     },
     Stream {
         name: "CONFIG",
-        subjects: &["sb.v1.config.*.*.changed"],
+        subjects: &["sb.v1.config.*.*.changed", "sb.v1.config.integration.*.invalidated"],
         keep: Keep::All,
         max_age: DAY.saturating_mul(7),
         max_bytes: 64 * MIB,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::alert::{AlertAcknowledged, AlertRaised, AlertResolved, Phase};
 use crate::audit::AuditRecorded;
+use crate::cache::CacheInvalidated;
 use crate::config::ConfigChanged;
 use crate::delivery::{DeliveryAttempted, DeliveryDue, DeliveryFailed};
 use crate::health::{HealthChanged, Observed};
@@ -183,6 +184,8 @@ events! {
         "A key's version must not be used any more.", |fact| subject::key(&fact.0.key, "revoked");
     ConfigChanged, "config.changed.v1", "CONFIG", "sb.v1.config.{kind}.{id}.changed",
         "A piece of configuration was created, changed or deleted.", |fact| subject::config(fact.kind.as_str(), &crate::id::Slug::of(&fact.id));
+    CacheInvalidated, "config.invalidated.v1", "CONFIG", "sb.v1.config.integration.{integration}.invalidated",
+        "Kept answers of an integration are not to be used any more.", |fact| subject::invalidated(&fact.integration);
     AuditRecorded, "audit.recorded.v1", "AUDIT", "sb.v1.audit.{actor}.recorded",
         "Somebody did something, or was refused.", |fact| subject::audit(&fact.actor.slug());
     DeliveryDue, "delivery.due.v1", "DELIVERIES", "sb.v1.delivery.{webhook}.due",

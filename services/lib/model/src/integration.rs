@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::auth::Auth;
+use crate::cache::Caching;
 use crate::operation::Operation;
 use crate::{IntegrationId, KeyId, ProviderId};
 
@@ -68,6 +69,9 @@ pub struct Integration {
     /// Canonical operations as this integration has them (`quote`, `candles`, `series`), instead of the catalogue's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub operations: BTreeMap<String, Operation>,
+    /// How answers are cached that were asked for past any route, below `/p`.
+    #[serde(default, skip_serializing_if = "Caching::is_off")]
+    pub cache: Caching,
     /// Words to select by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

@@ -11,6 +11,7 @@ pub mod time;
 pub mod alert;
 pub mod audit;
 pub mod auth;
+pub mod cache;
 pub mod config;
 pub mod delivery;
 pub mod health;

@@ -71,6 +71,11 @@ pub fn config(kind: &'static str, id: &Slug) -> Subject {
     Subject(format!("sb.v1.config.{kind}.{id}.changed"))
 }
 
+/// `sb.v1.config.integration.<id>.invalidated`
+pub fn invalidated(integration: &IntegrationId) -> Subject {
+    Subject(format!("sb.v1.config.integration.{integration}.invalidated"))
+}
+
 /// `sb.v1.audit.<actor>.recorded`
 pub fn audit(actor: &Slug) -> Subject {
     event("audit", actor.as_str(), "recorded")
