@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::cache::Caching;
-use crate::cache::Caching;
 use crate::health::Reason;
 use crate::{IntegrationId, RouteId, Timestamp};
 
