@@ -176,7 +176,7 @@ pub(crate) async fn begin(
     let head_ms = integration.timeout_ms.min(left_ms);
     let slow = Duration::from_millis(integration.slow_ms);
     let patience = mark.sends(slow, Duration::from_millis(head_ms));
-    let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, body_bytes_max: None };
+    let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, ..Limits::default() };
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
     let (provider, method) = (integration.provider, call.method.clone());
     let request = http::Request::from_parts(head, bytes);

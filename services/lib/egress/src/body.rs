@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::error::{Error, Phase};
 use crate::settings::Limits;
@@ -26,18 +26,26 @@ pub struct Body {
     /// Whether `idle` counts: only while we wait for the target.
     waiting: bool,
     idle_ms: u64,
+    /// When all of it must be here.
+    total: Option<(Pin<Box<Sleep>>, u64)>,
     bytes_left: Option<u64>,
     ended: bool,
 }
 
 impl Body {
-    pub(crate) fn new(incoming: Incoming, limits: Limits, lease: Option<Lease>) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        limits: Limits,
+        total: Option<Instant>,
+        lease: Option<Lease>,
+    ) -> Self {
         let mut body = Self {
             incoming,
             lease,
             idle: None,
             waiting: false,
             idle_ms: limits.idle_ms,
+            total: total.map(|end| (Box::pin(sleep_until(end)), limits.total_ms.unwrap_or_default())),
             bytes_left: limits.body_bytes_max,
             ended: false,
         };
@@ -61,6 +69,11 @@ impl Body {
         if !self.waiting {
             self.waiting = true;
             idle.as_mut().reset(Instant::now() + limit);
+        }
+        if let Some((end, limit_ms)) = &mut self.total
+            && end.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Error::Timeout { phase: Phase::Body, limit_ms: *limit_ms, sent: true });
         }
         ready!(idle.as_mut().poll(cx));
         Poll::Ready(Error::Timeout { phase: Phase::Body, limit_ms: self.idle_ms, sent: true })

@@ -37,6 +37,8 @@ struct Inner {
     resolve: Resolve,
     connect_timeout_ms: u64,
     tls: TlsConnector,
+    /// For connections that must be HTTP/1.1.
+    tls_h1: TlsConnector,
 }
 
 /// How far a connection attempt came; readable also when it was cut off.
@@ -54,7 +56,10 @@ pub(crate) struct Progress {
 
 impl Connector {
     pub(crate) fn new(guard: Guard, resolve: Resolve, connect_timeout_ms: u64, tls: ClientConfig) -> Self {
-        Self(Arc::new(Inner { guard, resolve, connect_timeout_ms, tls: TlsConnector::from(Arc::new(tls)) }))
+        let mut h1 = tls.clone();
+        h1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (tls, tls_h1) = (TlsConnector::from(Arc::new(tls)), TlsConnector::from(Arc::new(h1)));
+        Self(Arc::new(Inner { guard, resolve, connect_timeout_ms, tls, tls_h1 }))
     }
 
     pub(crate) fn guard(&self) -> &Guard {
@@ -63,7 +68,21 @@ impl Connector {
 
     /// Opens a connection to a target, writing down how far it came.
     pub(crate) async fn open(&self, target: &Target, progress: &mut Progress) -> Result<Stream, Error> {
-        let opened = self.try_open(target, progress).await;
+        self.open_by(&self.0.tls, target, progress).await
+    }
+
+    /// The same for a connection that must be HTTP/1.1.
+    pub(crate) async fn open_h1(&self, target: &Target, progress: &mut Progress) -> Result<Stream, Error> {
+        self.open_by(&self.0.tls_h1, target, progress).await
+    }
+
+    async fn open_by(
+        &self,
+        tls: &TlsConnector,
+        target: &Target,
+        progress: &mut Progress,
+    ) -> Result<Stream, Error> {
+        let opened = self.try_open(tls, target, progress).await;
         match &opened {
             Ok(_) => telemetry::opened(),
             Err(Error::Refused(refusal)) => telemetry::refused(refusal),
@@ -72,7 +91,12 @@ impl Connector {
         opened
     }
 
-    async fn try_open(&self, target: &Target, progress: &mut Progress) -> Result<Stream, Error> {
+    async fn try_open(
+        &self,
+        tls: &TlsConnector,
+        target: &Target,
+        progress: &mut Progress,
+    ) -> Result<Stream, Error> {
         let addresses = self.resolve(target, progress).await?;
         let tcp = self.dial(target, &addresses, progress).await?;
         if !target.is_https() {
@@ -80,7 +104,7 @@ impl Connector {
         }
         progress.phase = Some(Phase::Tls);
         let started = Instant::now();
-        let tls = self.shake_hands(target, tcp).await?;
+        let tls = self.shake_hands(tls, target, tcp).await?;
         progress.phases.tls_ms = Some(millis(started));
         Ok(Stream::tls(tls, progress.opened(target)?))
     }
@@ -147,6 +171,7 @@ impl Connector {
 
     async fn shake_hands(
         &self,
+        connector: &TlsConnector,
         target: &Target,
         tcp: TcpStream,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
@@ -158,7 +183,7 @@ impl Connector {
             }
         };
         let late = Error::Timeout { phase: Phase::Tls, limit_ms: TLS_TIMEOUT_MS, sent: false };
-        timeout(Duration::from_millis(TLS_TIMEOUT_MS), self.0.tls.connect(name, tcp))
+        timeout(Duration::from_millis(TLS_TIMEOUT_MS), connector.connect(name, tcp))
             .await
             .map_err(|_| late)?
             .map_err(|error| failed(error.to_string()))

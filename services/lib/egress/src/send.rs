@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, HeaderName, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::body::Body;
 use crate::connect::{Connector, Progress};
@@ -36,6 +38,8 @@ const PING_TIMEOUT_MS: u64 = 5_000;
 /// Kept connections that may turn out to be closed before a new one is opened.
 const STALE_MAX: usize = 3;
 
+/// The protocol that a connection may become.
+const WEBSOCKET: &str = "websocket";
 /// Headers that belong to one connection. The library sets what it needs.
 const HOP_BY_HOP: [HeaderName; 8] = [
     HOST,
@@ -63,7 +67,8 @@ pub(crate) async fn send(
     limits: Limits,
 ) -> Result<Response<Body>, Error> {
     let mut phase = Phase::Connect;
-    let exchange = exchange(connector, upstream, request, &mut phase);
+    let total = limits.total_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+    let exchange = exchange(connector, upstream, request, limits, &mut phase);
     let answered = match timeout(Duration::from_millis(limits.head_ms), exchange).await {
         Ok(answered) => answered?,
         Err(_) => {
@@ -74,19 +79,26 @@ pub(crate) async fn send(
     check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
     answer.extensions_mut().insert(opened);
     // After a change of protocol the connection is no more for requests.
-    let lease = lease.filter(|_| answer.status() != StatusCode::SWITCHING_PROTOCOLS);
-    Ok(answer.map(|incoming| Body::new(incoming, limits, lease)))
+    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !(limits.upgrade && is_websocket(answer.headers())) {
+        return Err(Error::Protocol { detail: "it changed the protocol unasked".to_owned(), sent: true });
+    }
+    Ok(answer.map(|incoming| Body::new(incoming, limits, total, lease.filter(|_| !switched))))
 }
 
 async fn exchange(
     connector: &Connector,
     upstream: &Upstream,
     mut request: Request<Outgoing>,
+    limits: Limits,
     phase: &mut Phase,
 ) -> Result<Answered, Error> {
+    if limits.upgrade {
+        return upgrade(connector, upstream, request, limits, phase).await;
+    }
     if let Some(shared) = upstream.shared() {
         *phase = Phase::FirstByte;
-        match give_shared(shared, upstream, request).await? {
+        match within(limits.first_byte_ms, Phase::FirstByte, give_shared(shared, upstream, request)).await? {
             Ok(answered) => return Ok(answered),
             Err(back) => request = *back,
         }
@@ -94,27 +106,70 @@ async fn exchange(
     for _ in 0..STALE_MAX {
         let Some(lease) = upstream.take() else { break };
         *phase = Phase::FirstByte;
-        match give(lease, upstream, request).await? {
+        match within(limits.first_byte_ms, Phase::FirstByte, give(lease, upstream, request)).await? {
             Ok(answered) => return Ok(answered),
             Err(back) => request = *back,
         }
     }
     *phase = Phase::Connect;
-    let stream = connector.open(upstream.target(), &mut Progress::default()).await?;
+    let mut progress = Progress::default();
+    let opening = connector.open(upstream.target(), &mut progress);
+    let stream = within(limits.connect_ms, Phase::Connect, opening).await?;
     let opened = stream.opened.clone();
     let given = if stream.is_h2 {
         let sender = begin_h2(stream).await?;
         let shared = Shared { sender, opened };
         upstream.share(shared.clone());
         *phase = Phase::FirstByte;
-        give_shared(shared, upstream, request).await?
+        within(limits.first_byte_ms, Phase::FirstByte, give_shared(shared, upstream, request)).await?
     } else {
         let sender = begin_h1(stream).await?;
         *phase = Phase::FirstByte;
-        give(upstream.lease(sender, opened), upstream, request).await?
+        let given = give(upstream.lease(sender, opened), upstream, request);
+        within(limits.first_byte_ms, Phase::FirstByte, given).await?
     };
     let closed = || Error::Protocol { detail: "it closed the connection".to_owned(), sent: false };
     given.map_err(|_| closed())
+}
+
+/// Sends a request that is to change its connection's protocol: on one of its own, which is HTTP/1.1.
+async fn upgrade(
+    connector: &Connector,
+    upstream: &Upstream,
+    mut request: Request<Outgoing>,
+    limits: Limits,
+    phase: &mut Phase,
+) -> Result<Answered, Error> {
+    *phase = Phase::Connect;
+    let mut progress = Progress::default();
+    let opening = connector.open_h1(upstream.target(), &mut progress);
+    let stream = within(limits.connect_ms, Phase::Connect, opening).await?;
+    let opened = stream.opened.clone();
+    let mut sender = begin_h1(stream).await?;
+    *phase = Phase::FirstByte;
+    let headers = request.headers_mut();
+    headers.insert(HOST, upstream.host());
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+    let answering = async { sender.send_request(request).await.map_err(|error| Error::of_hyper(&error)) };
+    let answer = within(limits.first_byte_ms, Phase::FirstByte, answering).await?;
+    Ok((answer, opened, None))
+}
+
+/// Whether a connection became a WebSocket.
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
+}
+
+/// Waits for a step; no timer without a limit.
+async fn within<T>(
+    limit_ms: Option<u64>,
+    phase: Phase,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(limit_ms) = limit_ms else { return step.await };
+    let late = |_| Error::Timeout { phase, limit_ms, sent: phase >= Phase::FirstByte };
+    timeout(Duration::from_millis(limit_ms), Box::pin(step)).await.map_err(late)?
 }
 
 /// Gives a request to an HTTP/1.1 connection.

@@ -51,15 +51,31 @@ impl Default for Settings {
 pub struct Limits {
     /// How long it may take until the head of the answer is there, the connection included, in milliseconds.
     pub head_ms: u64,
+    /// How long a connection may take to open, in milliseconds. Without it, as the settings say.
+    pub connect_ms: Option<u64>,
+    /// How long the head of the answer may take on an open connection, in milliseconds. Without it, until `head_ms`.
+    pub first_byte_ms: Option<u64>,
+    /// How long everything may take, to the last byte of the answer, in milliseconds. Without it, as long as it comes.
+    pub total_ms: Option<u64>,
     /// How long the body of the answer may be silent, in milliseconds.
     pub idle_ms: u64,
+    /// Whether the connection is to become a WebSocket: the request asks for that, on a connection of its own.
+    pub upgrade: bool,
     /// The largest body of an answer, in bytes. Without it, as large as the reader takes.
     pub body_bytes_max: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head_ms: 30_000, idle_ms: 60_000, body_bytes_max: None }
+        Self {
+            head_ms: 30_000,
+            connect_ms: None,
+            first_byte_ms: None,
+            total_ms: None,
+            idle_ms: 60_000,
+            upgrade: false,
+            body_bytes_max: None,
+        }
     }
 }
 

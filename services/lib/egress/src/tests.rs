@@ -364,6 +364,47 @@ async fn the_head_must_come_in_time() {
 }
 
 #[tokio::test]
+async fn everything_must_come_in_time_where_that_is_limited() {
+    let server = Server::start(|mut tcp| async move {
+        let _ = tcp.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        let mut beat = tokio::time::interval(Duration::from_millis(20));
+        while tcp.write_all(b"1\r\nx\r\n").await.is_ok() {
+            beat.tick().await;
+        }
+    })
+    .await;
+    let limits = Limits { total_ms: Some(200), ..Limits::default() };
+    let answer = send_within(&egress(), get(&server.url("/")), limits).await.expect("the head comes at once");
+    let error = answer.into_body().collect().await.expect_err("is cut");
+    assert!(matches!(error, Error::Timeout { phase: Phase::Body, limit_ms: 200, .. }), "{error}");
+    let silent = Server::start(|tcp| async move {
+        std::future::pending::<()>().await;
+        drop(tcp);
+    })
+    .await;
+    let limits = Limits { first_byte_ms: Some(100), ..Limits::default() };
+    let error = send_within(&egress(), get(&silent.url("/")), limits).await.expect_err("is cut");
+    assert!(
+        matches!(error, Error::Timeout { phase: Phase::FirstByte, limit_ms: 100, sent: true }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_protocol_is_not_changed_unasked() {
+    let server = Server::always(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    )
+    .await;
+    let error =
+        send_within(&egress(), get(&server.url("/")), Limits::default()).await.expect_err("is refused");
+    assert!(matches!(error, Error::Protocol { sent: true, .. }), "{error:?}");
+    let limits = Limits { upgrade: true, ..Limits::default() };
+    let answer = send_within(&egress(), get(&server.url("/")), limits).await.expect("was asked");
+    assert_eq!(answer.status(), 101);
+}
+
+#[tokio::test]
 async fn connections_are_used_again_but_not_by_another_upstream() {
     let server = Server::always(OK).await;
     let egress = egress();
