@@ -33,12 +33,19 @@ pub(crate) struct Live {
     pub(crate) provider: ProviderId,
     /// How far its clock is from ours.
     pub(crate) skew: Skew,
-    counts: Mutex<HashMap<(String, String), Count>>,
+    counts: Mutex<Counts>,
     traffic: Mutex<Traffic>,
     waiting: Mutex<Waiting>,
     budget: Mutex<Budget>,
     beside: Mutex<Beside>,
     meters: Meters,
+}
+
+/// What was counted, and where of each caller and endpoint.
+#[derive(Default)]
+struct Counts {
+    all: Vec<Count>,
+    places: HashMap<String, HashMap<String, usize>>,
 }
 
 /// What callers met since the last look.
@@ -226,8 +233,7 @@ impl Live {
 
     /// What was counted since the last time; nothing is counted twice.
     pub(crate) fn take_counts(&self) -> Vec<Count> {
-        let counts = std::mem::take(&mut *lock(&self.counts));
-        let mut counts: Vec<Count> = counts.into_values().collect();
+        let mut counts = std::mem::take(&mut *lock(&self.counts)).all;
         counts.sort_by(|a, b| (&a.endpoint, &a.actor).cmp(&(&b.endpoint, &b.actor)));
         counts
     }
@@ -235,7 +241,7 @@ impl Live {
     /// Whether nothing was counted since the last time.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.counts).is_empty()
+        lock(&self.counts).all.is_empty()
     }
 
     /// What callers met since the last time, and what those who wait meet now; nothing when nobody called.
@@ -252,19 +258,31 @@ impl Live {
     }
 
     fn count(&self, endpoint: &str, actor: &str, add: impl FnOnce(&mut Count)) {
-        let mut counts = lock(&self.counts);
-        let full = counts.len() >= COUNTS_MAX;
-        let mut key = (endpoint.to_owned(), actor.to_owned());
-        if full && !counts.contains_key(&key) {
-            key = (OTHER.to_owned(), actor.to_owned());
-        }
-        let fresh = || Count {
-            endpoint: key.0.clone(),
-            actor: key.1.clone(),
-            ..Count::default()
-        };
-        let fresh = fresh();
-        add(counts.entry(key).or_insert(fresh));
+        add(lock(&self.counts).of(endpoint, actor));
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// The count of an endpoint and a caller. Looking up one that is there allocates nothing.
+    fn of(&mut self, endpoint: &str, actor: &str) -> &mut Count {
+        let found = self.place(endpoint, actor).or_else(|| {
+            let full = self.all.len() >= COUNTS_MAX;
+            full.then(|| self.place(OTHER, actor)).flatten()
+        });
+        let place = found.unwrap_or_else(|| {
+            let endpoint = if self.all.len() < COUNTS_MAX { endpoint } else { OTHER };
+            let place = self.all.len();
+            self.all.push(Count { endpoint: endpoint.to_owned(), actor: actor.to_owned(), ..Count::default() });
+            self.places.entry(actor.to_owned()).or_default().insert(endpoint.to_owned(), place);
+            place
+        });
+        &mut self.all[place]
+    }
+
+    fn place(&self, endpoint: &str, actor: &str) -> Option<usize> {
+        self.places.get(actor)?.get(endpoint).copied()
     }
 }
 

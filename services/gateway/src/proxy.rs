@@ -21,9 +21,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::HeaderValue;
+use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use model::{EventId, Timestamp};
 
 use crate::Inner as Gateway;
@@ -46,21 +48,24 @@ const INSTANCE_CHARS_MAX: usize = 200;
 pub(crate) async fn proxy(gateway: &Gateway, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let now = Timestamp::now();
     let request_id = EventId::make(now, rand::random()).to_string();
-    let instance: String = request.uri().path().chars().take(INSTANCE_CHARS_MAX).collect();
-    let mut response = if instance == "/" {
+    // Shares the bytes of the request; a problem makes a text of it.
+    let target = request.uri().path_and_query().cloned();
+    let path = target.as_ref().map_or("/", PathAndQuery::path);
+    let mut response = if path == "/" {
         problem::index(gateway.ready())
     } else {
         match Box::pin(carry(gateway, peer, now, request)).await {
             Ok(response) => response,
             Err((problem, attempts, word)) => {
                 telemetry::own_answer(problem.status().as_u16());
+                let instance: String = path.chars().take(INSTANCE_CHARS_MAX).collect();
                 let mut response = problem.into_response(&instance, &request_id);
                 answer::decorate(&mut response, None, attempts, word);
                 response
             }
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
+    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
         response.headers_mut().insert(answer::REQUEST_ID, id);
     }
     response
@@ -119,6 +124,9 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
     let signed = call.members().iter().any(|member| member.auth.is_signed());
     let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };
     let eager = signed || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
+    if body.is_end_stream() {
+        return Ok(Inbound::Held(Bytes::new()));
+    }
     let taking = Inbound::take(body, hold_bytes, eager, gateway.settings.body_bytes_max);
     match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
         Ok(Ok(body)) => Ok(body),

@@ -2,7 +2,9 @@
 //!
 //! Labels are ids of the configuration and words of the program; nothing that a caller sends becomes one.
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use std::sync::LazyLock;
+
+use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 /// Answers to callers, by `integration` (`none` for the gateway's own) and `code_class` (`2xx`).
 pub const REQUESTS: &str = "signalbox_gateway_requests_total";
@@ -26,6 +28,9 @@ pub const UNSENT: &str = "signalbox_gateway_usage_unsent";
 /// The integration of answers that are the gateway's own.
 pub(crate) const NOBODY: &str = "none";
 
+/// What the cache can do.
+const RESULTS: [&str; 4] = ["hit", "miss", "stale", "bypass"];
+
 /// Describes the metrics and creates the series that are known beforehand.
 pub fn describe() {
     describe_counter!(REQUESTS, "Answers to callers of the gateway.");
@@ -39,28 +44,32 @@ pub fn describe() {
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");
     gauge!(REVISION).set(0.0);
     gauge!(UNSENT).set(0.0);
-    for result in ["hit", "miss", "stale", "bypass"] {
+    for result in RESULTS {
         counter!(CACHE, "result" => result).absolute(0);
     }
 }
 
-/// `2xx` for 200.
-pub(crate) const fn class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
-    }
+/// Counters of answers that are the gateway's own, and of what the cache did, looked up once.
+struct Handles {
+    own: [Counter; 5],
+    cache: [(&'static str, Counter); 4],
 }
+
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+    own: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+        .map(|class| counter!(REQUESTS, "integration" => NOBODY, "code_class" => class)),
+    cache: RESULTS.map(|result| (result, counter!(CACHE, "result" => result))),
+});
 
 /// Counts an answer that is the gateway's own.
 pub(crate) fn own_answer(status: u16) {
-    counter!(REQUESTS, "integration" => NOBODY, "code_class" => class(status)).increment(1);
+    let class = usize::from(status / 100).clamp(1, 5) - 1;
+    HANDLES.own[class].increment(1);
 }
 
 /// Counts what the cache did.
 pub(crate) fn cache(result: &'static str) {
-    counter!(CACHE, "result" => result).increment(1);
+    if let Some((_, counter)) = HANDLES.cache.iter().find(|(known, _)| *known == result) {
+        counter.increment(1);
+    }
 }

@@ -54,6 +54,11 @@ pub(crate) async fn judge(
         let rest = (!whole).then_some(body);
         return Ok(Judged { head, held, rest, reason: None, retry_after: None });
     }
+    // The plain case: a good answer of a provider that tells errors by their status.
+    if head.status.is_success() && !provider.has_rule_for(status) {
+        let rest = (!whole).then_some(body);
+        return Ok(Judged { head, held, rest, reason: None, retry_after: None });
+    }
     let pairs: Vec<(&str, &str)> =
         head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let seen: &[u8] = if whole { &held } else { &[] };
@@ -82,6 +87,9 @@ fn must_hold(
     headers: &HeaderMap,
     upper: Option<u64>,
 ) -> bool {
+    if status < 400 && !provider.reads_body(status) {
+        return false;
+    }
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is = |part: &str| media_type.to_ascii_lowercase().contains(part);
     let can_matter = status >= 400 || (provider.reads_body(status) && (is("json") || media_type.is_empty()));

@@ -86,6 +86,13 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// Whether a rule speaks of answers with this status. Where none does, the status says it all.
+    pub fn has_rule_for(&self, status: u16) -> bool {
+        self.error_rules.iter().any(|rule| rule.fits_status(status))
+    }
+}
+
 impl Answer<'_> {
     /// A header's value, its name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
