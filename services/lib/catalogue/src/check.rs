@@ -204,6 +204,18 @@ fn pointer_is_one(pointer: &str) -> Result<(), String> {
 fn operations(provider: &Provider) -> Checked {
     for (name, operation) in &provider.operations {
         operation_is_whole(provider, operation).map_err(|reason| problem(&["operations", name], reason))?;
+        crate::operation::check(name, operation).map_err(|wrong| {
+            let list = |n: usize| n > 0 && wrong.at[n - 1] == "parameters";
+            let step = |(n, key): (usize, &String)| match key.parse() {
+                Ok(index) if list(n) => Step::Index(index),
+                _ => Step::Key(key.clone()),
+            };
+            let way = ["operations", name].map(|key| Step::Key(key.to_owned()));
+            Problem {
+                at: way.into_iter().chain(wrong.at.iter().enumerate().map(step)).collect(),
+                reason: wrong.reason.clone(),
+            }
+        })?;
     }
     Ok(())
 }

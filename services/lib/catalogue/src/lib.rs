@@ -6,6 +6,8 @@
 
 mod provider;
 
+pub mod operation;
+
 mod check;
 mod error;
 mod near;

@@ -107,6 +107,18 @@ fn a_defunct_provider_has_nothing_to_call() {
 }
 
 #[test]
+fn mappings_are_refused_where_they_stand() {
+    let mapped = |answer: &str| format!("required = true }}]\n\n[operations.quote.answer]\n{answer}");
+    let check =
+        |answer: &str, line: usize, wanted: &str| check("required = true }]", &mapped(answer), line, wanted);
+    check("price = \"/p\"\nopen = \"/o\"", 30, "quote has no `open`");
+    check("price = \"/p/{ticker}\"", 29, "`{ticker}` is neither");
+    check("price = \"/p\"\ntime = { unit = \"secs\", zone = \"Mars\" }", 30, "IANA name");
+    check("price = \"/p\"\nprize = \"/o\"", 30, "unknown field `prize`");
+    check("symbol = \"/s\"", 28, "`price` is missing");
+}
+
+#[test]
 fn custom_is_reserved() {
     check("id = \"mine\"", "id = \"custom\"", 1, "no provider of the catalogue");
 }

@@ -1,0 +1,198 @@
+//! Writes what is asked as a provider has it: method, path and query.
+
+use model::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::asked::{Asked, Kind};
+use super::moment;
+use crate::provider::placeholders;
+use crate::{Case, Operation, Pair, Parameter};
+
+/// Everything but unreserved characters (RFC 3986) is escaped in a query.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// In a path a colon may stand: `X:BTCUSD`.
+const PATH: &AsciiSet = &QUERY.remove(b':');
+/// How many candles' time is asked for when neither a beginning nor a number is, for providers that want a beginning; and
+/// the most when there is a number. Markets are closed at times: there are fewer candles than that.
+const SPAN: u32 = 200;
+const SPAN_MAX: u32 = 300;
+
+/// A request, ready for a base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Below the base URL, escaped; begins with `/`.
+    pub path: String,
+    /// Escaped, without `?`. Absent: none.
+    pub query: Option<String>,
+}
+
+/// Why a provider cannot be asked this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The provider cannot express a value.
+    #[error("`{name}` cannot be `{value}` there")]
+    Value {
+        /// The canonical parameter.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// The provider's own parameter has no value.
+    #[error("`{name}` has no value")]
+    Empty {
+        /// The parameter, as the mapping names it.
+        name: String,
+    },
+}
+
+/// What to send so that a provider does an operation. `now` is for a time that is not given but needed.
+pub fn plan(operation: &Operation, asked: &Asked, now: Timestamp) -> Result<Planned, Unfit> {
+    let mapping = Mapping { operation, asked, now };
+    let mut path = String::with_capacity(operation.path.len() + asked.subject.len());
+    for (n, segment) in operation.path.split('/').enumerate() {
+        if n > 0 {
+            path.push('/');
+        }
+        match mapping.fill(segment, PATH, true)? {
+            Some(text) => path.push_str(&text),
+            None => return Err(mapping.empty(segment)),
+        }
+    }
+    let mut query = String::new();
+    for (name, template) in &operation.query {
+        let Some(value) = mapping.fill(template, QUERY, false)? else { continue };
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.extend(utf8_percent_encode(name, QUERY));
+        query.push('=');
+        query.push_str(&value);
+    }
+    for parameter in operation.parameters.iter().filter(|parameter| parameter.required) {
+        if mapping.value(&parameter.name)?.is_none() {
+            return Err(Unfit::Empty { name: parameter.name.clone() });
+        }
+    }
+    let query = Some(query).filter(|query| !query.is_empty());
+    Ok(Planned { method: operation.method.clone(), path, query })
+}
+
+/// What was asked, as one provider has it.
+#[derive(Clone, Copy)]
+pub(super) struct Mapping<'m> {
+    pub(super) operation: &'m Operation,
+    pub(super) asked: &'m Asked,
+    pub(super) now: Timestamp,
+}
+
+impl Mapping<'_> {
+    /// A template with its values; nothing when one has none.
+    fn fill(&self, template: &str, set: &'static AsciiSet, is_path: bool) -> Result<Option<String>, Unfit> {
+        let mut text = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, after)) = after.split_once('}') else { break };
+            let escape = |text: &str| utf8_percent_encode(text, set).to_string();
+            text.push_str(&if is_path { before.to_owned() } else { escape(before) });
+            let Some(value) = self.value(name)? else { return Ok(None) };
+            if is_path && (value.contains('/') || value.chars().all(|c| c == '.')) {
+                return Err(Unfit::Value { name: name.to_owned(), value });
+            }
+            text.push_str(&escape(&value));
+            rest = after;
+        }
+        if is_path {
+            text.push_str(rest);
+        } else {
+            text.extend(utf8_percent_encode(rest, set));
+        }
+        Ok(Some(text))
+    }
+
+    fn empty(&self, segment: &str) -> Unfit {
+        let none = |name: &&str| self.value(name).is_ok_and(|value| value.is_none());
+        let name = placeholders(segment).find(none).unwrap_or(segment).to_owned();
+        Unfit::Empty { name }
+    }
+
+    /// A parameter as the provider writes it.
+    pub(super) fn value(&self, name: &str) -> Result<Option<String>, Unfit> {
+        let undeclared = Parameter { name: name.to_owned(), ..Parameter::default() };
+        let declared = self.operation.parameters.iter().find(|parameter| parameter.name == name);
+        let parameter = declared.unwrap_or(&undeclared);
+        let of = parameter.of.as_deref().unwrap_or(name);
+        let aside = parameter.unless.as_deref().is_some_and(|other| self.asked.canonical(other).is_some());
+        let default = || Ok(parameter.default.clone());
+        let given = if aside { None } else { self.asked.canonical(of) };
+        let Some(given) = given else {
+            return match self.made_up(of).filter(|_| parameter.required && !aside) {
+                Some(at) => Ok(Some(moment::write(at, parameter.time.unwrap_or_default()))),
+                None => default(),
+            };
+        };
+        let unfit = || Unfit::Value { name: of.to_owned(), value: given.clone() };
+        let text = match of {
+            "from" | "to" => {
+                let at = if of == "from" { self.asked.from } else { self.asked.to };
+                at.map_or(given.clone(), |at| moment::write(at, parameter.time.unwrap_or_default()))
+            }
+            "symbol" => self.symbol(parameter).ok_or_else(unfit)?,
+            "base" | "quote" => self.part(&given),
+            _ => given.clone(),
+        };
+        let text = match parameter.values.is_empty() {
+            true => text,
+            false => parameter.values.get(&text).cloned().ok_or_else(unfit)?,
+        };
+        let text = match parameter.case {
+            Some(Case::Upper) => text.to_ascii_uppercase(),
+            Some(Case::Lower) => text.to_ascii_lowercase(),
+            None => text,
+        };
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// The symbol as the provider writes it; nothing when it is a pair and the provider has none.
+    fn symbol(&self, parameter: &Parameter) -> Option<String> {
+        let asked = &self.asked.subject;
+        let Some(pair) = &parameter.pair else {
+            return (!asked.contains('/')).then(|| asked.clone());
+        };
+        Some(match self.asked.pair() {
+            None => renamed(pair, asked),
+            Some((base, quote)) => {
+                format!("{}{}{}{}", pair.prefix, renamed(pair, base), pair.join, renamed(pair, quote))
+            }
+        })
+    }
+
+    /// A part of a pair, by the rule for symbols.
+    fn part(&self, text: &str) -> String {
+        let rule = self.operation.parameters.iter().find_map(|parameter| parameter.pair.as_ref());
+        rule.map_or_else(|| text.to_owned(), |pair| renamed(pair, text))
+    }
+
+    /// A beginning or an end that is needed and was not asked for.
+    fn made_up(&self, name: &str) -> Option<Timestamp> {
+        if self.asked.kind != Kind::Candles {
+            return None;
+        }
+        let end = self.asked.to.unwrap_or(self.now);
+        match name {
+            "to" => Some(end),
+            "from" => {
+                let candles =
+                    self.asked.limit.map_or(SPAN, |limit| limit.saturating_mul(2).clamp(2, SPAN_MAX));
+                let secs = u64::from(candles) * u64::from(self.asked.interval.secs());
+                Some(end.minus(std::time::Duration::from_secs(secs)))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn renamed(pair: &Pair, part: &str) -> String {
+    pair.rename.get(&part.to_ascii_uppercase()).cloned().unwrap_or_else(|| part.to_owned())
+}
