@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::proxy::converse::Spoken;
 use crate::proxy::record::Watched;
 
 /// Anything that can go wrong with a body.
@@ -24,6 +25,8 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// A provider's answer as it comes.
     Passing(Box<Watched>),
+    /// The same in other words.
+    Spoken(Box<Spoken>),
 }
 
 /// The body of a caller's request.
@@ -79,6 +82,7 @@ impl HttpBody for Body {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Spoken(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -86,6 +90,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Passing(body) => body.is_end_stream(),
+            Self::Spoken(body) => body.is_end_stream(),
         }
     }
 
@@ -93,6 +98,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Passing(body) => body.size_hint(),
+            Self::Spoken(body) => body.size_hint(),
         }
     }
 }

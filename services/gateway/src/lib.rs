@@ -8,6 +8,7 @@ pub mod settings;
 pub mod telemetry;
 
 mod body;
+mod chat;
 mod problem;
 
 mod budget;

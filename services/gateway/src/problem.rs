@@ -121,6 +121,16 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "Not ready", detail).retry_after(Some(1))
     }
 
+    /// The same with a member that clients of OpenAI's look for.
+    pub(crate) fn in_openai(self) -> Self {
+        let Inner { status, code, ref detail, ref members, .. } = *self.0;
+        let param = members.get("param").and_then(Value::as_str);
+        let kind = crate::chat::fault::kind(status.as_u16());
+        let mut told = crate::chat::fault::error(detail, kind, param, Some(code));
+        let error = told["error"].take();
+        self.with("error", error)
+    }
+
     /// Its status.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status

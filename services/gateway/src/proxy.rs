@@ -7,6 +7,7 @@ pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod attempt;
 pub(crate) mod choose;
+pub(crate) mod converse;
 pub(crate) mod dress;
 pub(crate) mod echo;
 pub(crate) mod forward;
@@ -86,6 +87,9 @@ async fn carry(
     let config = gateway.config.get().ok_or_else(Problem::not_ready).map_err(early)?;
     let (head, body) = request.into_parts();
     let mut call = admit(&config, peer, now, head).map_err(early)?;
+    if let Some(kind) = converse::kind(&call) {
+        return Box::pin(converse::converse(gateway, now, call, kind, body)).await;
+    }
     let body = take(gateway, &call, body).await.map_err(early)?;
     let plan = recall::plan(&call, body.len() > 0);
     if let Some(response) = plan.as_ref().and_then(|plan| plan.fresh(gateway, &call)) {

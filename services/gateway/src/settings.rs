@@ -50,6 +50,16 @@ pub struct Settings {
     )]
     pub threads: usize,
 
+    /// Tokens that an answer to a chat may have where the caller does not say and the provider must be told. An
+    /// integration's `settings.max_tokens` stands above it.
+    #[arg(
+        id = "gateway_chat_max_tokens",
+        long = "gateway-chat-max-tokens",
+        env = "SIGNALBOX_GATEWAY_CHAT_MAX_TOKENS",
+        default_value_t = 4_096
+    )]
+    pub chat_max_tokens: u64,
+
     /// Cached answers, all together, in bytes.
     #[arg(
         id = "gateway_cache_bytes_max",
@@ -77,6 +87,7 @@ impl Default for Settings {
             deadline_ms: 120_000,
             connections_max: 10_000,
             threads: 0,
+            chat_max_tokens: 4_096,
             cache_bytes_max: 64 * 1024 * 1024,
             key_stale_secs: 3_600,
         }

@@ -93,6 +93,12 @@ pub(crate) struct Integration {
     pub(crate) retry: Retry,
     /// What a call costs, in millionths of a dollar.
     pub(crate) cost_micros: u64,
+    /// In which dialect it chats, if it does.
+    pub(crate) dialect: Option<catalogue::ChatDialect>,
+    /// Which model to ask for instead of the one that a caller names.
+    pub(crate) models: std::collections::BTreeMap<String, String>,
+    /// Tokens of an answer to a chat where the caller does not say.
+    pub(crate) max_tokens: Option<u64>,
     /// Whether a 200 of its provider can be an error, told in the body.
     pub(crate) reads_good_bodies: bool,
     /// Changes with whatever changes its answers: cached ones of another print are not used.
@@ -144,6 +150,8 @@ pub(crate) struct Route {
     pub(crate) cache: Caching,
     /// Methods that are safe to repeat besides those that always are.
     pub(crate) repeatable: Vec<Method>,
+    /// Whether a member chats in a dialect that is known.
+    pub(crate) chats: bool,
     /// Counts calls that went on.
     pub(crate) failovers: Counter,
 }
@@ -156,6 +164,15 @@ pub(crate) struct Current {
     catalogue: &'static Catalogue,
     /// The way out to them.
     egress: Egress,
+}
+
+// === impl Integration ===
+
+impl Integration {
+    /// The provider's name of a model that a caller asks for.
+    pub(crate) fn model<'m>(&'m self, asked: &'m str) -> &'m str {
+        self.models.get(asked).or_else(|| self.models.get("*")).map_or(asked, String::as_str)
+    }
 }
 
 // === impl Current ===

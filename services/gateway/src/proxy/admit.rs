@@ -12,6 +12,7 @@ use model::Timestamp;
 use model::token::{Permission, Token};
 use sha2::{Digest, Sha256};
 
+use super::converse::Chat;
 use super::join;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
@@ -38,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     /// The headers, as they came.
     pub(crate) headers: HeaderMap,
+    /// What it has to say, if it is a chat that members are asked in their own words.
+    pub(crate) chat: Option<Box<Chat>>,
 }
 
 /// Where a call goes.
@@ -92,7 +95,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         Kind::Route => route(config, &caller, id)?,
     };
     let (path, query) = (path.to_owned(), head.uri.query().map(str::to_owned));
-    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers })
+    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers, chat: None })
 }
 
 /// What hyper lets pass and we do not: a head that is too large, framing that two readers could read in two ways (T13).

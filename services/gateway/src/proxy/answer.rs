@@ -9,6 +9,7 @@ use model::health::Reason;
 
 use super::admit::Call;
 use super::attempt::Answer;
+use super::converse::Spoken;
 use super::forward::Exhausted;
 use super::recall::Plan;
 use super::record::Watched;
@@ -34,7 +35,7 @@ pub(crate) fn pass(
     plan: Option<Plan>,
     word: &'static str,
 ) -> Response<Body> {
-    let Answer { integration, mut head, may_keep, held, rest, account } = answer;
+    let Answer { integration, mut head, may_keep, held, rest, account, voice } = answer;
     if let Some(own) = head.headers.remove(&REQUEST_ID) {
         head.headers.insert(UPSTREAM_REQUEST_ID, own);
     }
@@ -43,7 +44,14 @@ pub(crate) fn pass(
         gateway.cache.place(plan.key, &head.headers, integration.id.clone(), integration.print, endpoint)
     });
     integration.live.answered(head.status.as_u16());
-    let body = Body::Passing(Box::new(Watched::new(held, rest, account, place)));
+    let watched = Watched::new(held, rest, account, place);
+    let body = match voice {
+        None => Body::Passing(Box::new(watched)),
+        Some(voice) => {
+            voice.label(&mut head.headers);
+            Body::Spoken(Box::new(Spoken::new(watched, voice)))
+        }
+    };
     head.extensions = http::Extensions::new();
     head.version = http::Version::HTTP_11;
     let mut response = Response::from_parts(head, body);

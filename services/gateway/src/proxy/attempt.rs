@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::admit::Call;
+use super::converse::{Listener, Shape, Voice};
 use super::dress::{self, dress};
 use super::echo::Needles;
 use super::join;
@@ -48,6 +49,8 @@ pub(crate) struct Answer {
     pub(crate) rest: Option<egress::Body>,
     /// Whose call it was.
     pub(crate) account: Account,
+    /// In which other words it goes to the caller.
+    pub(crate) voice: Option<Voice>,
 }
 
 /// What went wrong at one integration.
@@ -98,6 +101,7 @@ pub(crate) struct Sent {
     sent_at: Timestamp,
     fate: Fate,
     body_bytes_max: u64,
+    listener: Option<Arc<Listener>>,
 }
 
 impl Failure {
@@ -116,13 +120,30 @@ impl Failure {
     }
 }
 
-/// Sends a call to one integration, to be answered within `left_ms`.
+/// Sends a call to one integration, to be answered within `left_ms`; a chat in the words of its provider.
 pub(crate) async fn begin(
     gateway: &Gateway,
     call: &Call,
     integration: &Arc<Integration>,
     body: &mut Inbound,
     left_ms: u64,
+) -> Begun {
+    let Some(chat) = &call.chat else { return send(gateway, call, integration, body, left_ms, None).await };
+    match chat.shape(call, integration) {
+        Ok(Shape { call, mut body, listener }) => {
+            send(gateway, &call, integration, &mut body, left_ms, listener).await
+        }
+        Err(problem) => Begun::Ended(Tried::Unable(problem)),
+    }
+}
+
+async fn send(
+    gateway: &Gateway,
+    call: &Call,
+    integration: &Arc<Integration>,
+    body: &mut Inbound,
+    left_ms: u64,
+    listener: Option<Arc<Listener>>,
 ) -> Begun {
     let ended = Begun::Ended;
     let below = join::below(&integration.base, &call.path);
@@ -180,12 +201,18 @@ pub(crate) async fn begin(
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
     let (provider, method) = (integration.provider, call.method.clone());
     let request = http::Request::from_parts(head, bytes);
+    let listens = listener.clone();
     Begun::Sent(Sent {
         integration: integration.clone(),
         exchange: Box::pin(async move {
             let answer = egress.send(&upstream?, request, limits).await?;
-            judge(provider, &method, answer).await
+            let judged = judge(provider, &method, answer).await?;
+            match listens {
+                None => Ok(judged),
+                Some(listener) => Box::pin(listener.listen(judged)).await,
+            }
         }),
+        listener,
         started: Instant::now(),
         patience,
         mark,
@@ -213,14 +240,14 @@ impl Sent {
     /// What came of it. Can be given up and asked for again, until it has said so.
     pub(crate) async fn answer(&mut self) -> Tried {
         let outcome = (&mut self.exchange).await;
-        let Self { integration, mark, account, key, fate, .. } = self;
+        let Self { integration, mark, account, key, fate, listener, .. } = self;
         match outcome {
             Ok(judged) => {
                 if key.as_ref().is_some_and(|key| key.signs()) {
                     let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());
                     integration.live.skew.learn(&judged.head.headers, sent, received);
                 }
-                answered(integration, judged, account.clone(), mark, key.as_deref())
+                answered(integration, judged, account.clone(), mark, key.as_deref(), listener.as_deref())
             }
             Err(error) if error.blame() == Blame::Caller => {
                 mark.void();
@@ -289,8 +316,9 @@ fn answered(
     account: Account,
     mark: &mut Mark,
     key: Option<&Ready>,
+    listener: Option<&Listener>,
 ) -> Tried {
-    let Judged { mut head, held, rest, reason, retry_after } = judged;
+    let Judged { mut head, held, mut rest, reason, retry_after } = judged;
     let status = head.status.as_u16();
     let may_keep = status == 200 && reason.is_none() && crate::cache::may_keep(&head.headers);
     let length = head.headers.get(CONTENT_LENGTH).cloned();
@@ -304,8 +332,12 @@ fn answered(
         Some(key) => hide(integration, &key.needles, &mut head, held),
         None => held,
     };
+    let voice = listener.and_then(|listener| listener.voice(status, &head.headers, &held));
+    if voice.as_ref().is_some_and(Voice::is_whole) {
+        rest = None;
+    }
     let duration_ms = mark.end(true, reason, Some(status));
-    let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account };
+    let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice };
     match reason {
         None | Some(Reason::BadRequest) => Tried::Answered(answer),
         Some(reason) => Tried::Failed(Failure {

@@ -88,6 +88,12 @@ fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
     text.parse().or_else(|error| text.parse::<std::net::IpAddr>().map(Into::into).map_err(|_| error))
 }
 
+/// Whether a member chats in a dialect that is known.
+fn chats(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
+    let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
+    members.any(|member| member.dialect.is_some())
+}
+
 fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> Route {
     let PinnedRoute { route, pinned, .. } = given;
     let methods = route.repeatable_methods.iter();
@@ -100,6 +106,7 @@ fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integrat
         repeatable: methods
             .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
             .collect(),
+        chats: chats(route, integrations),
         failovers: counter!(telemetry::FAILOVERS, "route" => route.id.to_string()),
     }
 }
@@ -152,6 +159,9 @@ fn integration(
             own => own,
         },
         slot: Slot::default(),
+        dialect: provider.chat_dialect(given.settings.get("dialect").and_then(serde_json::Value::as_str)),
+        models: given.models.clone(),
+        max_tokens: given.settings.get("max_tokens").and_then(serde_json::Value::as_u64).filter(|max| *max > 0),
         reads_good_bodies: provider.reads_body(200),
         print: print(given, key_ref),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
