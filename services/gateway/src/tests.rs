@@ -5,6 +5,7 @@ mod provider;
 
 mod bus_away;
 mod caching;
+mod chatting;
 mod failing;
 mod hanging;
 mod keys;
