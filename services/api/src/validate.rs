@@ -56,6 +56,7 @@ pub(crate) fn integration<'a>(
 ) -> Result<Option<&'a Provider>, Problem> {
     let provider = provider_of(api, it)?;
     scheme(it)?;
+    operations(it)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {
@@ -130,6 +131,12 @@ pub(crate) fn scheme(it: &Integration) -> Result<(), Problem> {
         Some(Err(fault)) => Err(Problem::validation(format!("/auth{}", fault.pointer), fault.why)),
         Some(Ok(())) | None => Ok(()),
     }
+}
+
+/// Whether the operations that it brings can be carried out.
+fn operations(it: &Integration) -> Result<(), Problem> {
+    catalogue::operation::check_own(&it.operations)
+        .map_err(|wrong| Problem::validation(format!("/operations{}", wrong.pointer()), wrong.reason))
 }
 
 fn bounds(it: &Integration) -> Result<(), Problem> {
