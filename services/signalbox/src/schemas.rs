@@ -36,6 +36,10 @@ pub fn files() -> anyhow::Result<BTreeMap<String, String>> {
     }
     files.insert("snapshot.v1.json".to_owned(), text(&snapshot)?);
     files.insert("provider.v1.json".to_owned(), text(&catalogue::schema())?);
+    for kind in catalogue::operation::Kind::ALL {
+        let schema = catalogue::operation::schema(kind);
+        files.insert(format!("operations/{}.json", kind.as_str()), text(&schema)?);
+    }
     files.insert("openapi.json".to_owned(), text(&serde_json::to_value(api::openapi())?)?);
     files.insert("asyncapi.yaml".to_owned(), asyncapi()?);
     Ok(files)
