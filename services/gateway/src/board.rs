@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bus::{Bucket, Bus, Change, Kv};
@@ -22,6 +23,8 @@ use crate::snapshot::open;
 pub(crate) struct Board {
     routes: Arc<ArcSwap<HashMap<RouteId, Active>>>,
     unusable: Arc<ArcSwap<HashMap<IntegrationId, ()>>>,
+    /// When those that were unusable were last found well again.
+    well: Arc<ArcSwap<HashMap<IntegrationId, Instant>>>,
 }
 
 /// Who answers for a route.
@@ -44,6 +47,11 @@ impl Board {
     /// Whether calls to an integration are known to fail.
     pub(crate) fn is_unusable(&self, integration: &IntegrationId) -> bool {
         self.unusable.load().contains_key(integration)
+    }
+
+    /// When an integration whose calls failed was last found well again by somebody else.
+    pub(crate) fn well_since(&self, integration: &IntegrationId) -> Option<Instant> {
+        self.well.load().get(integration).copied()
     }
 
     /// Takes a word on a route, unless it is older than the one before.
@@ -81,12 +89,16 @@ impl Board {
             return;
         }
         let mut unusable = HashMap::clone(&self.unusable.load());
+        let mut well = HashMap::clone(&self.well.load());
         if is {
             unusable.insert(integration.clone(), ());
+            well.remove(integration);
         } else {
             unusable.remove(integration);
+            well.insert(integration.clone(), Instant::now());
         }
         self.unusable.store(Arc::new(unusable));
+        self.well.store(Arc::new(well));
     }
 
     /// Follows the `routes` bucket until `stopping`.

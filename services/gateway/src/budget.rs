@@ -1,8 +1,12 @@
 //! The budget of repeats of one integration: a provider in trouble is not given twice the load.
 //!
 //! Pure: time is an argument. Repeats are at most a tenth of the first attempts of the last ten seconds; one in each
-//! second is always allowed, so that quiet integrations can repeat. Going on to another member is no repeat. Asking one
-//! beside has a budget of its own: a tenth of the first attempts, after a handful that is saved up.
+//! second is always allowed, so that quiet integrations can repeat. Asking one beside has a budget of its own: a tenth
+//! of the first attempts, after a handful that is saved up.
+//!
+//! A route has a budget for everything that its calls do once they are in trouble: repeats, and going on to a member
+//! that is known to fail. Going on to one that is believed to answer is free: breakers end the belief after a few
+//! failures. So every caller's call is at most 1.1 calls while all members fail, and one that works again is found.
 
 use std::time::Instant;
 
@@ -41,6 +45,40 @@ impl Beside {
     }
 }
 
+/// Calls of a route that may be made at once when trouble begins, before the tenth is all there is.
+const EXTRA_SAVED: u64 = 32;
+
+/// What the calls of a route in trouble may do besides their first attempt. Calls without trouble are not counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Extra {
+    budget: Budget,
+    saved: u64,
+}
+
+impl Extra {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { budget: Budget::new(now), saved: EXTRA_SAVED }
+    }
+
+    /// A call is in trouble.
+    pub(crate) fn first(&mut self, now: Instant) {
+        if self.budget.is_quiet(now) {
+            self.saved = EXTRA_SAVED;
+        }
+        self.budget.first(now);
+    }
+
+    /// Takes a further attempt if there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.budget.repeat(now) {
+            return true;
+        }
+        let left = self.saved.checked_sub(1);
+        self.saved = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
 /// First attempts and repeats of the last seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -73,6 +111,12 @@ impl Budget {
         let allowed = unused || (repeats + 1) * FIRSTS_PER_REPEAT <= firsts;
         self.at(now).repeats += u64::from(allowed);
         allowed
+    }
+
+    /// Whether nothing was noted lately.
+    fn is_quiet(&mut self, now: Instant) -> bool {
+        self.at(now);
+        self.cells.iter().all(|cell| cell.firsts == 0)
     }
 
     /// The cell of this second; those of seconds that nobody called in are emptied.
@@ -137,6 +181,40 @@ mod tests {
         assert_eq!(taken(&mut beside, 10), 10);
         let many = taken(&mut beside, 10_000);
         assert!((990..=1_010).contains(&many), "{many}");
+    }
+
+    /// Further attempts that calls of a route get when each asks for two, so many calls a second, for so long.
+    fn extra(extra: &mut Extra, from: Instant, per_sec: u64, secs: u64) -> u64 {
+        let at = |n: u64| from + Duration::from_micros(1_000_000 / per_sec * n);
+        let calls = (0..per_sec * secs).map(at);
+        calls.fold(0, |sum, now| {
+            extra.first(now);
+            sum + u64::from(extra.take(now)) + u64::from(extra.take(now))
+        })
+    }
+
+    #[test]
+    fn calls_in_a_storm_are_a_tenth_more() {
+        let start = Instant::now();
+        let mut storm = Extra::new(start);
+        let first = extra(&mut storm, start, 100, 10);
+        assert!((100..=100 + EXTRA_SAVED + 1).contains(&first), "{first}");
+        let later = extra(&mut storm, start + Duration::from_secs(10), 100, 100);
+        assert!((900..=1_000).contains(&later), "{later}");
+        let mut slow = Extra::new(start);
+        let few = extra(&mut slow, start, 10, 1_000);
+        assert!((1_000..=1_000 + EXTRA_SAVED).contains(&few), "{few}");
+    }
+
+    #[test]
+    fn a_handful_is_saved_up_while_all_is_well() {
+        let start = Instant::now();
+        let mut storm = Extra::new(start);
+        extra(&mut storm, start, 100, 10);
+        let later = start + Duration::from_secs(60);
+        storm.first(later);
+        let taken = (0..1_000).filter(|_| storm.take(later)).count() as u64;
+        assert_eq!(taken, EXTRA_SAVED + 1);
     }
 
     #[test]

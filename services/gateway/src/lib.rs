@@ -11,9 +11,11 @@ mod body;
 mod chat;
 mod problem;
 
+mod breaker;
 mod budget;
 mod cache;
 mod live;
+mod near;
 
 mod board;
 mod snapshot;

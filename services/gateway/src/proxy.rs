@@ -20,7 +20,7 @@ pub(crate) mod record;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -35,7 +35,7 @@ use crate::problem::{self, Problem};
 use crate::snapshot::{Fault, Integration};
 use crate::telemetry;
 use admit::{Call, To, admit};
-use choose::{choose, is_repeatable};
+use choose::{Chosen, choose, is_repeatable};
 use forward::{Forwarded, forward};
 
 /// The most of a request's body that is held, so that it can be sent again, in bytes.
@@ -146,11 +146,23 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
     }
 }
 
-/// The integrations to try, in order; at least one.
-fn callable(gateway: &Gateway, call: &Call) -> Result<Vec<Arc<Integration>>, Problem> {
+/// A ban lasts the longer the more is called meanwhile, so that even a call past all routes does not go there.
+fn banned(integration: &Integration, until: Instant) -> Problem {
+    let secs = until.saturating_duration_since(Instant::now()).as_secs().max(1);
+    let detail = format!("the provider of integration `{}` refuses all calls for {secs} s more", integration.id);
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "banned", "Provider refuses calls", detail)
+        .with("integration", integration.id.as_str())
+        .retry_after(Some(secs))
+}
+
+/// The integrations to try, in order. None where all their providers refuse calls until a time that they named.
+fn callable(gateway: &Gateway, call: &Call) -> Result<Chosen, Problem> {
     match &call.to {
         To::Integration(integration) => match &integration.fault {
-            None => Ok(vec![integration.clone()]),
+            None => match integration.gate.banned_until(Instant::now()) {
+                None => Ok(Chosen::one(integration)),
+                Some(until) => Err(banned(integration, until)),
+            },
             Some(Fault::Disabled) => {
                 let detail = format!("integration `{}` is disabled", integration.id);
                 Err(Problem::new(
@@ -167,8 +179,9 @@ fn callable(gateway: &Gateway, call: &Call) -> Result<Vec<Arc<Integration>>, Pro
             }
         },
         To::Route(route, members) => {
-            let chosen = choose(route, members, &gateway.board);
-            if !chosen.is_empty() {
+            let repeatable = is_repeatable(&call.method, &call.headers, Some(route));
+            let chosen = choose(route, members, &gateway.board, repeatable);
+            if !chosen.members.is_empty() || !chosen.skipped.is_empty() {
                 return Ok(chosen);
             }
             let disabled = members.iter().any(|member| member.fault == Some(Fault::Disabled));

@@ -5,8 +5,8 @@
 
 mod compile;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +18,7 @@ use metrics::{Counter, gauge};
 use model::auth::Auth;
 use model::cache::Caching;
 use model::integration::Retry;
+use model::route::Order;
 use model::snapshot::{self, Snapshot};
 use model::token::Token;
 use model::{IntegrationId, RouteId, Timestamp};
@@ -28,7 +29,10 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
 
+use crate::breaker::Gate;
+use crate::budget::Extra;
 use crate::live::Live;
+use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
 use crate::telemetry;
@@ -105,6 +109,10 @@ pub(crate) struct Integration {
     pub(crate) print: u64,
     /// Its counters.
     pub(crate) live: Arc<Live>,
+    /// Its breaker.
+    pub(crate) gate: Arc<Gate>,
+    /// How near its limits are; only for members of a route that asks.
+    pub(crate) near: Option<Arc<Near>>,
 }
 
 /// Why an integration cannot be called.
@@ -144,8 +152,16 @@ pub(crate) struct Route {
     pub(crate) failover: bool,
     /// Its members, best first. Those that are not configured are left out.
     pub(crate) members: Vec<Arc<Integration>>,
+    /// In which order those that can answer are asked.
+    pub(crate) order: Order,
+    /// The parts of the calls, where the order is by weights.
+    pub(crate) weights: BTreeMap<IntegrationId, u16>,
     /// The member that an operator pinned it to.
     pub(crate) pinned: Option<IntegrationId>,
+    /// Members that an operator drains.
+    pub(crate) drained: BTreeSet<IntegrationId>,
+    /// What calls in trouble may do besides their first attempt.
+    pub(crate) extra: Arc<Mutex<Extra>>,
     /// How answers are cached.
     pub(crate) cache: Caching,
     /// Methods that are safe to repeat besides those that always are.

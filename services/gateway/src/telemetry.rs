@@ -18,6 +18,8 @@ pub const CACHE: &str = "signalbox_gateway_cache_total";
 pub const FAILOVERS: &str = "signalbox_gateway_failovers_total";
 /// Calls for which another member was asked beside, because no answer came in the usual time, by `integration`.
 pub const BESIDE: &str = "signalbox_gateway_beside_total";
+/// The breaker, by `integration`: 0 closed, 1 recovering, 2 open, 3 blocked until a time that the provider named.
+pub const BREAKER: &str = "signalbox_gateway_breaker_state";
 /// The revision of the configuration that is served. 0: none yet.
 pub const REVISION: &str = "signalbox_gateway_snapshot_revision";
 /// Places in answers that held the key of their integration and were hidden, by `integration`.
@@ -39,6 +41,7 @@ pub fn describe() {
     describe_counter!(CACHE, "Calls through routes, by what the cache did.");
     describe_counter!(FAILOVERS, "Calls that went on to another member of their route.");
     describe_counter!(BESIDE, "Calls for which another member was asked beside one that did not answer.");
+    describe_gauge!(BREAKER, "The breaker of an integration: 0 closed, 1 recovering, 2 open, 3 blocked.");
     describe_gauge!(REVISION, "The revision of the configuration that the gateway serves.");
     describe_counter!(ECHOES, "Places in answers that held a key and were hidden.");
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");

@@ -11,4 +11,5 @@ mod hanging;
 mod keys;
 mod limits;
 mod passing;
+mod routing;
 mod telling;

@@ -22,6 +22,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEADERS_MAX: usize = 100;
 /// The shortest and the longest token, in bytes.
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 32..=512;
+/// The caller's deadline over all attempts, and its bounds in milliseconds.
+pub(crate) const TIMEOUT_HEADER: &str = "x-signalbox-timeout-ms";
+const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 /// Our own header for tokens.
 const TOKEN_HEADER: &str = "x-signalbox-token";
 
@@ -41,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// What it has to say, if it is a chat that members are asked in their own words.
     pub(crate) chat: Option<Box<Chat>>,
+    /// How long the caller waits for an answer's head, in milliseconds, if it said so.
+    pub(crate) timeout_ms: Option<u64>,
 }
 
 /// Where a call goes.
@@ -95,7 +100,19 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         Kind::Route => route(config, &caller, id)?,
     };
     let (path, query) = (path.to_owned(), head.uri.query().map(str::to_owned));
-    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers, chat: None })
+    let timeout_ms = timeout_ms(&head.headers)?;
+    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers, chat: None, timeout_ms })
+}
+
+/// How long the caller waits, by its own word. It can only shorten what the gateway allows.
+fn timeout_ms(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
+    let read = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    read.filter(|ms| TIMEOUT_MS.contains(ms)).map(Some).ok_or_else(|| {
+        let (least, most) = (TIMEOUT_MS.start(), TIMEOUT_MS.end());
+        let detail = format!("`{TIMEOUT_HEADER}` is a whole number of milliseconds from {least} to {most}");
+        Problem::bad_request("bad_timeout", detail)
+    })
 }
 
 /// What hyper lets pass and we do not: a head that is too large, framing that two readers could read in two ways (T13).

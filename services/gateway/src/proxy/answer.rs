@@ -82,7 +82,8 @@ pub(crate) fn is_for_the_caller(call: &Call, exhausted: &Exhausted) -> bool {
 
 /// Nobody answered.
 pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
-    let Exhausted { attempts, reason, timed_out, retry_after, note, .. } = exhausted;
+    let Exhausted { mut attempts, skipped, reason, timed_out, retry_after, note, .. } = exhausted;
+    attempts.extend(skipped);
     let reason = reason.map_or("unusable", Reason::as_str);
     let problem = match call.route() {
         Some(route) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use egress::sign::SignError;
 use egress::{Blame, Limits};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use model::Timestamp;
@@ -28,7 +28,9 @@ use super::key::{Ready, Unfit, key};
 use super::record::{Account, Mark};
 use crate::Inner as Gateway;
 use crate::body::{Fate, Inbound, Refused};
+use crate::breaker::Permit;
 use crate::live::Patience;
+use crate::near::Near;
 use crate::problem::Problem;
 use crate::snapshot::Integration;
 
@@ -102,6 +104,10 @@ pub(crate) struct Sent {
     fate: Fate,
     body_bytes_max: u64,
     listener: Option<Arc<Listener>>,
+    /// Whether it has less time than the integration may take: then silence says nothing of it.
+    cut: bool,
+    /// Where this is the call that tries the integration again.
+    permit: Option<Permit>,
 }
 
 impl Failure {
@@ -197,6 +203,9 @@ async fn send(
     let head_ms = integration.timeout_ms.min(left_ms);
     let slow = Duration::from_millis(integration.slow_ms);
     let patience = mark.sends(slow, Duration::from_millis(head_ms));
+    if let Some(near) = &integration.near {
+        near.sent(Timestamp::now());
+    }
     let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, ..Limits::default() };
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
     let (provider, method) = (integration.provider, call.method.clone());
@@ -221,6 +230,8 @@ async fn send(
         sent_at: Timestamp::now(),
         fate,
         body_bytes_max: gateway.settings.body_bytes_max,
+        cut: left_ms < integration.timeout_ms,
+        permit: None,
     })
 }
 
@@ -230,6 +241,12 @@ impl Sent {
     /// Who is asked.
     pub(crate) fn integration(&self) -> &Arc<Integration> {
         &self.integration
+    }
+
+    /// The same, as the one that tries its integration again.
+    pub(crate) fn trying(mut self, permit: Option<Permit>) -> Self {
+        self.permit = permit.or(self.permit);
+        self
     }
 
     /// When another member may be asked beside.
@@ -243,6 +260,10 @@ impl Sent {
         let Self { integration, mark, account, key, fate, listener, .. } = self;
         match outcome {
             Ok(judged) => {
+                integration.gate.saw(judged.reason, judged.retry_after);
+                if let Some(near) = &integration.near {
+                    hear(near, integration, &judged.head.headers, self.sent_at);
+                }
                 if key.as_ref().is_some_and(|key| key.signs()) {
                     let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());
                     integration.live.skew.learn(&judged.head.headers, sent, received);
@@ -259,7 +280,13 @@ impl Sent {
             Err(error) => {
                 tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
                 let (reason, sent) = (error.reason(), error.sent());
-                let duration_ms = mark.end(sent, Some(reason), None);
+                let duration_ms = if reason == Reason::Timeout && self.cut {
+                    // The mark counts it as one whose caller went away.
+                    u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+                } else {
+                    integration.gate.saw(Some(reason), None);
+                    mark.end(sent, Some(reason), None)
+                };
                 Tried::Failed(Failure { may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
             }
         }
@@ -307,6 +334,16 @@ fn unsigned(integration: &Integration) -> Problem {
     );
     Problem::new(StatusCode::BAD_GATEWAY, "key_missing", "Integration needs a key", detail)
         .with("integration", integration.id.as_str())
+}
+
+/// Takes what an answer says of the provider's limits.
+fn hear(near: &Near, integration: &Integration, headers: &HeaderMap, sent_at: Timestamp) {
+    let read: Vec<(&str, &str)> = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    let answer = catalogue::Answer { status: 200, headers: &read, body: b"" };
+    near.heard(&catalogue::hints(integration.provider, &answer), sent_at, Timestamp::now());
 }
 
 /// An answer came: what it means, without the key in it.

@@ -1,31 +1,102 @@
-//! Chooses in which order the members of a route are tried.
+//! Chooses in which order the members of a route are tried, and which of them not at all.
 //!
-//! Failover's word first, then the configured order; members whose calls are known to fail, or hang just now, come last,
-//! so that a dead provider costs nobody a time-out while another one works.
+//! What is known comes first: members whose calls are known to fail (failover says so, they hang just now, their breaker
+//! is open, their provider refuses calls) come last, the one that failed longest ago first, and cost one of the route's
+//! further attempts; where all are such, one is asked all the same. A member that is not called before a time that its
+//! provider named is left out. Drained ones come after all that can answer.
+//!
+//! Then the route's order, among those that can answer:
+//! * `priority`: failover's word first (the `routes` bucket), then as they are listed;
+//! * `quota_aware`: the same, but those whose quota is nearly used up come after the others;
+//! * `weighted`: drawn for each call by weights; failover's word says who cannot answer, not who is first;
+//! * `cheapest_first`: by cost; failover's word as with `weighted`.
+//!
+//! A pin stands above all of that but a refusal whose end the provider named. Without failover there is one: the pinned
+//! one, else the first by the order, whatever is known of it.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method};
-use model::IntegrationId;
+use model::route::Order;
+use model::{IntegrationId, Timestamp};
+use serde_json::{Value, json};
 
 use crate::board::Board;
+use crate::breaker::{Shut, Standing};
 use crate::snapshot::{Integration, Route};
 
-/// The members to try, in this order; without failover only one.
-pub(crate) fn choose(route: &Route, members: &[Arc<Integration>], board: &Board) -> Vec<Arc<Integration>> {
+/// The members to try.
+#[derive(Default)]
+pub(crate) struct Chosen {
+    /// In this order.
+    pub(crate) members: Vec<Arc<Integration>>,
+    /// What is known against each of them; empty where there is nothing.
+    pub(crate) doubts: Vec<&'static str>,
+    /// The first so many are believed to answer; those behind them are asked when there are further attempts left.
+    pub(crate) free: usize,
+    /// Whether the first ones are believed to answer at all.
+    pub(crate) is_sure: bool,
+    /// Those that are left out, as a problem tells it.
+    pub(crate) skipped: Vec<Value>,
+    /// The soonest end of a refusal.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Chosen {
+    /// The one that was asked for.
+    pub(crate) fn one(member: &Arc<Integration>) -> Self {
+        let (members, doubts) = (vec![member.clone()], vec![""]);
+        Self { members, doubts, free: 1, is_sure: true, ..Self::default() }
+    }
+}
+
+/// What is known of a member when a call comes.
+#[derive(Clone, Debug, Default)]
+struct Fact {
+    /// Why it does not get calls; nothing where they can be answered.
+    shut: Option<&'static str>,
+    /// Until when its provider refuses calls, by its own word.
+    refuses: Option<Instant>,
+    /// When it failed last.
+    failed: Option<Instant>,
+    drained: bool,
+    near: bool,
+    /// What a call costs, and what tokens cost.
+    cost: (u64, u64),
+    /// Its place in the draw: smaller is earlier.
+    drawn: f64,
+}
+
+/// The members to try. `repeatable`: whether the call can go on to the next one when it fails.
+pub(crate) fn choose(route: &Route, members: &[Arc<Integration>], board: &Board, repeatable: bool) -> Chosen {
     let callable: Vec<_> = members.iter().filter(|member| member.fault.is_none()).cloned().collect();
     let said = board.active(&route.id);
-    let pinned = said.as_ref().filter(|(_, pinned)| *pinned).map(|(id, _)| id);
+    let active = said.as_ref().map(|(id, _)| id);
+    let pinned = route.pinned.as_ref().or(said.as_ref().filter(|(_, pinned)| *pinned).map(|(id, _)| id));
+    let now = Instant::now();
+    let facts: Vec<Fact> =
+        callable.iter().map(|member| fact(route, member, board, repeatable, now)).collect();
     let ids: Vec<&IntegrationId> = callable.iter().map(|member| &member.id).collect();
-    let order = order(
-        &ids,
-        said.as_ref().map(|(id, _)| id),
-        route.pinned.as_ref().or(pinned),
-        route.failover,
-        |place| !can_answer(&callable[place], board),
-    );
-    order.into_iter().map(|place| callable[place].clone()).collect()
+    let order = order(&ids, &facts, active, pinned, route.failover, route.order);
+    let (left_out, tried): (Vec<usize>, Vec<usize>) =
+        order.into_iter().partition(|place| facts[*place].refuses.is_some());
+    let believed = |place: &&usize| facts[**place].shut.is_none() || pinned == Some(ids[**place]);
+    let free = tried.iter().take_while(believed).count();
+    Chosen {
+        members: tried.iter().map(|place| callable[*place].clone()).collect(),
+        doubts: tried.iter().map(|place| facts[*place].shut.unwrap_or_default()).collect(),
+        free: free.max(1),
+        is_sure: free > 0,
+        skipped: left_out.iter().map(|place| skipped(&callable[*place], "blocked")).collect(),
+        until: left_out.iter().filter_map(|place| facts[*place].refuses).min(),
+    }
+}
+
+/// A member that was not asked, as a problem tells it.
+pub(crate) fn skipped(member: &Integration, why: &'static str) -> Value {
+    json!({ "integration": member.id.as_str(), "skipped": why })
 }
 
 /// Whether nothing is known that makes a call there fail.
@@ -33,33 +104,88 @@ pub(crate) fn can_answer(member: &Integration, board: &Board) -> bool {
     !board.is_unusable(&member.id) && !member.live.is_silent(Instant::now())
 }
 
+fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, now: Instant) -> Fact {
+    let mut fact = Fact { drained: route.drained.contains(&member.id), ..Fact::default() };
+    match route.order {
+        Order::Priority => {}
+        Order::Weighted => {
+            let weight = route.weights.get(&member.id).copied().unwrap_or(1).max(1);
+            fact.drawn = -(1.0 - rand::random::<f64>()).ln() / f64::from(weight);
+        }
+        Order::CheapestFirst => fact.cost = (member.cost_micros, tokens_cost(member)),
+        Order::QuotaAware => {
+            fact.near = member.near.as_ref().is_some_and(|near| near.is_near(Timestamp::now()));
+        }
+    }
+    if !member.gate.is_clear() {
+        let (standing, failed) = member.gate.standing(now, board.well_since(&member.id));
+        fact.failed = failed;
+        match standing {
+            Standing::Sure => {}
+            // Its answer is not known: only a call that can go on may find out.
+            Standing::Due if repeatable => return fact,
+            Standing::Due => fact.shut = Some("breaker_open"),
+            Standing::Shut(Shut { refused: Some((_, named)), until, .. }) => {
+                (fact.shut, fact.refuses) = (Some("blocked"), named.then_some(until));
+            }
+            Standing::Shut(Shut { recovers: true, .. }) => fact.shut = Some("breaker_half_open"),
+            Standing::Shut(_) => fact.shut = Some("breaker_open"),
+        }
+    }
+    if fact.shut.is_none() && !can_answer(member, board) {
+        fact.shut = Some("known_to_fail");
+    }
+    fact
+}
+
+/// What a million tokens of a question and as many of an answer cost with the provider's cheapest model, in millionths
+/// of a dollar: which model a call names is not known before its body is read.
+fn tokens_cost(member: &Integration) -> u64 {
+    let prices = member.provider.cost.prices.iter();
+    prices.map(|price| price.input.saturating_add(price.output)).min().unwrap_or_default()
+}
+
 /// The places of members in the order in which they are tried.
 fn order(
     members: &[&IntegrationId],
+    facts: &[Fact],
     active: Option<&IntegrationId>,
     pinned: Option<&IntegrationId>,
     failover: bool,
-    is_unusable: impl Fn(usize) -> bool,
+    by: Order,
 ) -> Vec<usize> {
-    let rank = |place: &usize| {
-        let id = members[*place];
-        // An operator's word stands above what is known of its health; failover's does not: health is fresher.
-        match () {
-            () if pinned == Some(id) => 0,
-            () if is_unusable(*place) => 3,
-            () if active == Some(id) => 1,
-            () => 2,
-        }
-    };
     let mut places: Vec<usize> = (0..members.len()).collect();
-    if failover {
-        // Each is ranked once: what hangs can change meanwhile.
-        places.sort_by_cached_key(rank);
+    let is_active = |place: usize| active == Some(members[place]);
+    let by_order = |a: &usize, b: &usize| {
+        let (x, y) = (&facts[*a], &facts[*b]);
+        match by {
+            Order::Priority => Reverse(is_active(*a)).cmp(&Reverse(is_active(*b))),
+            Order::Weighted => x.drawn.total_cmp(&y.drawn),
+            Order::CheapestFirst => x.cost.cmp(&y.cost),
+            Order::QuotaAware => (x.near, !is_active(*a)).cmp(&(y.near, !is_active(*b))),
+        }
+        .then(a.cmp(b))
+    };
+    let is_pinned = |place: usize| pinned == Some(members[place]);
+    if !failover {
+        let key = |place: usize| (!is_pinned(place), facts[place].drained);
+        places.sort_by(|a, b| key(*a).cmp(&key(*b)).then_with(|| by_order(a, b)));
+        places.truncate(1);
         return places;
     }
-    let one =
-        |wanted: Option<&IntegrationId>| places.iter().copied().find(|place| wanted == Some(members[*place]));
-    one(pinned).or_else(|| one(active)).or_else(|| places.first().copied()).into_iter().collect()
+    let rank = |place: usize| match &facts[place] {
+        // An operator's word stands above what is known of its health; failover's does not: health is fresher.
+        _ if is_pinned(place) => 0,
+        Fact { shut: Some(_), .. } => 3,
+        Fact { drained: true, .. } => 2,
+        _ => 1,
+    };
+    places.sort_by(|a, b| {
+        let oldest = facts[*a].failed.cmp(&facts[*b].failed);
+        let among = || if rank(*a) == 3 { oldest.then_with(|| by_order(a, b)) } else { by_order(a, b) };
+        rank(*a).cmp(&rank(*b)).then_with(among)
+    });
+    places
 }
 
 /// Whether a request can be sent again without doing something twice.
@@ -70,67 +196,4 @@ pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap, route: Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Members `a b c`; prints the order.
-    #[track_caller]
-    fn check(active: &str, pinned: &str, failover: bool, unusable: &str, wanted: &str) {
-        let members: Vec<IntegrationId> =
-            ["a", "b", "c"].map(|id| IntegrationId::new(id).expect("a slug")).into();
-        let of = |id: &str| IntegrationId::new(id).ok();
-        let order = order(
-            &members.iter().collect::<Vec<_>>(),
-            of(active).as_ref(),
-            of(pinned).as_ref(),
-            failover,
-            |place| unusable.contains(members[place].as_str()),
-        );
-        let names: Vec<&str> = order.into_iter().map(|place| members[place].as_str()).collect();
-        assert_eq!(names.join(" "), wanted);
-    }
-
-    #[test]
-    fn the_active_member_is_first_and_the_rest_keeps_its_order() {
-        check("", "", true, "", "a b c");
-        check("a", "", true, "", "a b c");
-        check("c", "", true, "", "c a b");
-        check("gone", "", true, "", "a b c");
-    }
-
-    #[test]
-    fn members_that_are_down_come_last() {
-        check("a", "", true, "a", "b c a");
-        check("b", "", true, "a", "b c a");
-        check("a", "", true, "abc", "a b c");
-    }
-
-    #[test]
-    fn an_operators_word_stands_above_health() {
-        check("c", "b", true, "b", "b c a");
-    }
-
-    #[test]
-    fn without_failover_there_is_one() {
-        check("", "", false, "a", "a");
-        check("b", "", false, "", "b");
-        check("b", "c", false, "c", "c");
-    }
-
-    #[test]
-    fn only_what_is_safe_is_repeated() {
-        let (none, mut key) = (HeaderMap::new(), HeaderMap::new());
-        key.insert("idempotency-key", http::HeaderValue::from_static("k"));
-        for (method, headers, wanted) in [
-            (Method::GET, &none, true),
-            (Method::HEAD, &none, true),
-            (Method::OPTIONS, &none, true),
-            (Method::POST, &none, false),
-            (Method::PUT, &none, false),
-            (Method::DELETE, &none, false),
-            (Method::POST, &key, true),
-        ] {
-            assert_eq!(is_repeatable(&method, headers, None), wanted, "{method}");
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,17 @@
 //! Forwards a call: tries its members in order until one has an answer for the caller, and repeats where that is safe.
 //!
-//! Nothing goes to the caller before an answer is judged. Going on to another member is bounded by the route's length,
-//! repeats at one integration by its settings and its budget, everything by one deadline. A request that may have been
-//! done is sent again only if that is safe.
+//! Nothing goes to the caller before an answer is judged. Going on to another member that is believed to answer is
+//! bounded by the route's length, repeats at one integration by its settings and its budget, and both, like going on to
+//! one that is known to fail, by the route's further attempts: a storm in which all fail is not made larger. One
+//! deadline bounds everything: the caller's own, if it is sooner. A request that may have been done is sent again only
+//! if that is safe.
 //!
 //! A member that takes longer than usual is not given up: the next one is asked beside it, and the first answer wins.
 //! Giving up would lose the answer of a provider that is only slow, and waiting would cost callers the whole time-out
 //! of one that hangs. At most two are waited for at a time.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use egress::backoff;
@@ -19,11 +21,12 @@ use tokio::time::Instant;
 
 use super::admit::Call;
 use super::attempt::{Answer, Begun, Failure, Sent, Tried, begin};
-use super::choose::{can_answer, is_repeatable};
+use super::choose::{Chosen, is_repeatable, skipped};
 use crate::Inner as Gateway;
 use crate::body::Inbound;
+use crate::breaker::Permit;
 use crate::problem::Problem;
-use crate::snapshot::Integration;
+use crate::snapshot::{Integration, Route};
 
 /// The longest pause before a repeat, in milliseconds. A provider that asks for a longer one is not asked again.
 const PAUSE_MS_MAX: u64 = 5_000;
@@ -31,6 +34,10 @@ const PAUSE_MS_MAX: u64 = 5_000;
 const WORTH_MS: u64 = 50;
 /// How soon it is looked again whether another member may be asked beside, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 100;
+
+/// Why a call ends although somebody could have been asked.
+const NO_FURTHER: &str = "the route's further attempts are used up, and what is left is known to fail";
+const NO_REPEAT: &str = "the budget of repeats is used up";
 
 /// What came of a call.
 pub(crate) enum Forwarded {
@@ -47,6 +54,8 @@ pub(crate) enum Forwarded {
 pub(crate) struct Exhausted {
     /// Every attempt, in order.
     pub(crate) attempts: Vec<Value>,
+    /// Those that were not asked, and why.
+    pub(crate) skipped: Vec<Value>,
     /// What was wrong at the last one.
     pub(crate) reason: Option<Reason>,
     /// Whether all of them were time-outs.
@@ -67,6 +76,8 @@ struct Walk<'a> {
     deadline: Instant,
     attempts: usize,
     exhausted: Exhausted,
+    /// Whether one of its attempts failed.
+    troubled: bool,
     /// An earlier member that may still answer, and its place among those that did not.
     beside: Option<(Sent, usize)>,
 }
@@ -88,24 +99,24 @@ enum Waited {
 }
 
 /// Tries the members in order.
-pub(crate) async fn forward(
-    gateway: &Gateway,
-    call: &Call,
-    members: &[Arc<Integration>],
-    body: Inbound,
-) -> Forwarded {
+pub(crate) async fn forward(gateway: &Gateway, call: &Call, chosen: &Chosen, body: Inbound) -> Forwarded {
     let route = call.route().map(|route| &**route);
-    let longest_ms = members.iter().map(|member| member.timeout_ms).max().unwrap_or_default();
+    let longest_ms = chosen.members.iter().map(|member| member.timeout_ms).max().unwrap_or_default();
+    let longest_ms = gateway.settings.deadline_ms.max(longest_ms);
+    let deadline_ms = call.timeout_ms.map_or(longest_ms, |timeout_ms| timeout_ms.min(longest_ms));
+    let skipped = chosen.skipped.clone();
+    let until = chosen.until.map(|until| until.saturating_duration_since(Instant::now().into_std()));
     let mut walk = Walk {
         gateway,
         call,
         repeatable: is_repeatable(&call.method, &call.headers, route),
-        deadline: Instant::now() + Duration::from_millis(gateway.settings.deadline_ms.max(longest_ms)),
+        deadline: Instant::now() + Duration::from_millis(deadline_ms),
         attempts: 0,
-        exhausted: Exhausted { timed_out: true, ..Exhausted::default() },
+        troubled: false,
+        exhausted: Exhausted { timed_out: true, skipped, retry_after: until, ..Exhausted::default() },
         beside: None,
     };
-    let end = match walk.along(members, body).await {
+    let end = match walk.along(chosen, body).await {
         // Nobody else had an answer; the one that is still waited for may.
         End::Exhausted => walk.last().await.map_or(End::Exhausted, End::Answered),
         end => end,
@@ -116,30 +127,49 @@ pub(crate) async fn forward(
     match end {
         End::Answered(answer) => Forwarded::Answered(answer, walk.attempts),
         End::Refused(problem) => Forwarded::Refused(problem),
-        End::Exhausted => Forwarded::Exhausted(walk.exhausted),
+        End::Exhausted => {
+            walk.exhausted.timed_out &= !walk.exhausted.attempts.is_empty();
+            Forwarded::Exhausted(walk.exhausted)
+        }
     }
 }
 
 // === impl Walk ===
 
 impl Walk<'_> {
-    async fn along(&mut self, members: &[Arc<Integration>], mut body: Inbound) -> End {
+    async fn along(&mut self, chosen: &Chosen, mut body: Inbound) -> End {
         let (gateway, call) = (self.gateway, self.call);
+        let Chosen { members, doubts, is_sure, .. } = chosen;
+        let mut free = chosen.free.min(members.len());
         for (place, member) in members.iter().enumerate() {
+            if place >= free && !self.may_go_further() {
+                let rest = members.iter().zip(doubts).skip(place);
+                self.exhausted.skipped.extend(rest.map(|(member, doubt)| skipped(member, doubt)));
+                self.exhausted.note.get_or_insert(NO_FURTHER);
+                break;
+            }
+            let Ok(mut permit) = self.enter(member, place + 1 < members.len()) else {
+                // Whoever tries it will know. The next one is asked instead.
+                self.exhausted.skipped.push(skipped(member, "breaker_half_open"));
+                free = (free + 1).min(members.len());
+                continue;
+            };
+            if let Some(route) = call.route().filter(|_| self.attempts > 0) {
+                route.failovers.increment(1);
+            }
             let next = members.get(place + 1);
-            let tries = if next.is_none() { u32::from(member.retry.attempts.max(1)) } else { 1 };
+            let is_last = place + 1 == free && *is_sure;
+            let tries = if is_last { u32::from(member.retry.attempts.max(1)) } else { 1 };
             member.live.first(std::time::Instant::now());
             for n in 0..tries {
                 self.attempts += 1;
-                let may_leave = self.repeatable
-                    && self.beside.is_none()
-                    && next.is_some_and(|next| can_answer(next, &gateway.board));
+                let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
                 let attempt = attempt(gateway, call, member, &mut body, self.left_ms(), may_leave);
                 let tried = match self.or_beside(Box::pin(attempt)).await {
                     Err(answer) => return End::Answered(answer),
                     Ok(Waited::Ended(tried)) => tried,
                     Ok(Waited::Beside(sent)) => {
-                        self.beside = Some((sent, self.exhausted.attempts.len()));
+                        self.beside = Some((sent.trying(permit.take()), self.exhausted.attempts.len()));
                         break;
                     }
                 };
@@ -159,25 +189,52 @@ impl Walk<'_> {
                 let worth = n + 1 < tries && is_worth_repeating(failure.reason);
                 let stop = self.stop(&failure, &body);
                 self.exhausted.add(self.exhausted.attempts.len(), member, failure);
+                self.in_trouble();
                 if let Some(note) = stop {
                     self.exhausted.note = Some(note);
                     return End::Exhausted;
                 }
                 let left = u128::from(self.left_ms());
                 let Some(pause) = pause.filter(|pause| worth && pause.as_millis() < left) else { break };
-                if !member.live.may_repeat(std::time::Instant::now()) {
-                    self.exhausted.note = Some("the integration's budget of repeats is used up");
+                if !member.live.may_repeat(std::time::Instant::now()) || !self.may_go_further() {
+                    self.exhausted.note = Some(NO_REPEAT);
                     break;
                 }
                 if let Err(answer) = self.or_beside(tokio::time::sleep(pause)).await {
                     return End::Answered(answer);
                 }
             }
-            if let Some(route) = call.route().filter(|_| next.is_some()) {
-                route.failovers.increment(1);
-            }
         }
         End::Exhausted
+    }
+
+    /// Begins with a member: the permit, if this is the call that tries it again. An error where another call does, and
+    /// `others` can be asked.
+    fn enter(&self, member: &Integration, others: bool) -> Result<Option<Permit>, ()> {
+        if member.gate.is_clear() || self.call.route().is_none() {
+            return Ok(None);
+        }
+        let well = self.gateway.board.well_since(&member.id);
+        match member.gate.enter(std::time::Instant::now(), well) {
+            Err(()) if !others => Ok(None),
+            entered => entered,
+        }
+    }
+
+    /// Notes, once, that this call is one of those that are in trouble.
+    fn in_trouble(&mut self) {
+        if let Some(route) = self.call.route().filter(|_| !self.troubled) {
+            self.troubled = true;
+            let mut extra = route.extra.lock().unwrap_or_else(PoisonError::into_inner);
+            extra.first(std::time::Instant::now());
+        }
+    }
+
+    /// Whether its route has an attempt left for a call in trouble; takes it.
+    fn may_go_further(&self) -> bool {
+        let now = std::time::Instant::now();
+        let take = |route: &Route| route.extra.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        self.call.route().is_none_or(|route| take(route))
     }
 
     /// Why nobody may be asked after this failure.

@@ -3,9 +3,9 @@
 //! Pure but for the cells of new integrations. Nothing in a snapshot makes it fail: what cannot be read becomes the fault
 //! of its integration, or is left out and logged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use catalogue::{Catalogue, Provider};
@@ -18,12 +18,16 @@ use metrics::counter;
 use model::IntegrationId;
 use model::auth::Auth;
 use model::integration as configured;
+use model::route::Order;
 use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
 use model::token::Token;
 use sha2::{Digest, Sha256};
 
 use super::{Caller, Config, Fault, Integration, KeyUse, Route};
+use crate::breaker::Gate;
+use crate::budget::Extra;
 use crate::live::Live;
+use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
 use crate::telemetry;
@@ -41,12 +45,15 @@ pub(super) fn compile(
     before: Option<&Config>,
     now: Instant,
 ) -> Config {
+    let asking = snapshot.routes.values().filter(|given| given.route.order == Order::QuotaAware);
+    let asked: BTreeSet<&IntegrationId> = asking.flat_map(|given| &given.route.integrations).collect();
     let integrations: HashMap<IntegrationId, Arc<Integration>> = snapshot
         .integrations
         .values()
         .map(|given| {
             let old = before.and_then(|config| config.integrations.get(&given.id));
-            let new = integration(catalogue, egress, given, snapshot, old.map(Arc::as_ref), now);
+            let mut new = integration(catalogue, egress, given, snapshot, old.map(Arc::as_ref), now);
+            new.near = asked.contains(&given.id).then(|| near(given, old.map(Arc::as_ref)));
             tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
             (given.id.clone(), Arc::new(new))
         })
@@ -54,7 +61,10 @@ pub(super) fn compile(
     let routes = snapshot
         .routes
         .values()
-        .map(|given| (given.route.id.clone(), Arc::new(route(given, &integrations))))
+        .map(|given| {
+            let old = before.and_then(|config| config.routes.get(&given.route.id));
+            (given.route.id.clone(), Arc::new(route(given, &integrations, old.map(Arc::as_ref), now)))
+        })
         .collect();
     let tokens = snapshot.tokens.iter().filter_map(caller).collect();
     Config { revision: snapshot.revision, tokens, integrations, routes }
@@ -88,20 +98,35 @@ fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
     text.parse().or_else(|error| text.parse::<std::net::IpAddr>().map(Into::into).map_err(|_| error))
 }
 
+/// How near the limits are, as it was known.
+fn near(given: &configured::Integration, old: Option<&Integration>) -> Arc<Near> {
+    let kept = old.and_then(|old| old.near.clone()).filter(|near| near.is_of(&given.quotas));
+    kept.unwrap_or_else(|| Arc::new(Near::new(&given.quotas)))
+}
+
 /// Whether a member chats in a dialect that is known.
 fn chats(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
     let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
     members.any(|member| member.dialect.is_some())
 }
 
-fn route(given: &PinnedRoute, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> Route {
-    let PinnedRoute { route, pinned, .. } = given;
+fn route(
+    given: &PinnedRoute,
+    integrations: &HashMap<IntegrationId, Arc<Integration>>,
+    old: Option<&Route>,
+    now: Instant,
+) -> Route {
+    let PinnedRoute { route, pinned, drained } = given;
     let methods = route.repeatable_methods.iter();
     Route {
         id: route.id.clone(),
         failover: route.failover,
         members: route.integrations.iter().filter_map(|id| integrations.get(id).cloned()).collect(),
+        order: route.order,
+        weights: route.weights.clone(),
         pinned: pinned.clone(),
+        drained: drained.clone(),
+        extra: old.map_or_else(|| Arc::new(Mutex::new(Extra::new(now))), |old| old.extra.clone()),
         cache: route.cache.clone(),
         repeatable: methods
             .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
@@ -134,6 +159,9 @@ fn integration(
     let auth = given.auth.clone().unwrap_or_else(|| provider.auth_in(&given.environment).clone());
     let key_ref = given.key.as_ref().map(|key| snapshot.keys.get(key));
     let live = old.map(|old| &old.live).filter(|live| live.provider == given.provider).cloned();
+    // What was seen of another key or at another place says nothing of this one.
+    let print = print(given, key_ref);
+    let gate = old.filter(|old| old.print == print).map(|old| old.gate.clone());
     // Connections stay when a change does not move the integration.
     let kept = old.filter(|old| (&old.scheme, &old.authority) == (&scheme, &authority));
     let kept = kept.and_then(|old| old.upstream.clone().ok());
@@ -163,7 +191,9 @@ fn integration(
         models: given.models.clone(),
         max_tokens: given.settings.get("max_tokens").and_then(serde_json::Value::as_u64).filter(|max| *max > 0),
         reads_good_bodies: provider.reads_body(200),
-        print: print(given, key_ref),
+        print,
+        gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
+        near: None,
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
     }
 }
