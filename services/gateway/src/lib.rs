@@ -25,6 +25,7 @@ mod proxy;
 mod serve;
 
 mod observe;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use egress::skew::Skew;
 use metrics::{Counter, Histogram, counter, histogram};
 use model::health::Reason;
-use model::usage::Count;
+use model::usage::{Count, ModelCount};
 use model::{IntegrationId, ProviderId};
 
 use crate::budget::{Beside, Budget};
@@ -181,6 +181,15 @@ impl Live {
         }
     }
 
+    /// Counts what a language model used.
+    pub(crate) fn used(&self, endpoint: &str, actor: &str, used: &ModelCount) {
+        self.count(endpoint, actor, |count| {
+            count.cost_micros = count.cost_micros.saturating_add(used.cost_micros);
+            count.tokens.add(&used.tokens);
+            count.add_model(used);
+        });
+    }
+
     /// Counts an answer from the cache.
     pub(crate) fn cached(&self, endpoint: &str, actor: &str) {
         self.count(endpoint, actor, |count| count.cache_hits += 1);
@@ -274,7 +283,11 @@ impl Counts {
         let place = found.unwrap_or_else(|| {
             let endpoint = if self.all.len() < COUNTS_MAX { endpoint } else { OTHER };
             let place = self.all.len();
-            self.all.push(Count { endpoint: endpoint.to_owned(), actor: actor.to_owned(), ..Count::default() });
+            self.all.push(Count {
+                endpoint: endpoint.to_owned(),
+                actor: actor.to_owned(),
+                ..Count::default()
+            });
             self.places.entry(actor.to_owned()).or_default().insert(endpoint.to_owned(), place);
             place
         });

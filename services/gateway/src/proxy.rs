@@ -10,6 +10,7 @@ pub(crate) mod choose;
 pub(crate) mod converse;
 pub(crate) mod dress;
 pub(crate) mod echo;
+pub(crate) mod encoding;
 pub(crate) mod forward;
 pub(crate) mod join;
 pub(crate) mod judge;

@@ -103,6 +103,8 @@ pub(crate) struct Integration {
     pub(crate) models: std::collections::BTreeMap<String, String>,
     /// Tokens of an answer to a chat where the caller does not say.
     pub(crate) max_tokens: Option<u64>,
+    /// How what language models used is read from its answers; nothing where none answer.
+    pub(crate) tokens: Option<Arc<crate::tokens::Rules>>,
     /// Whether a 200 of its provider can be an error, told in the body.
     pub(crate) reads_good_bodies: bool,
     /// Changes with whatever changes its answers: cached ones of another print are not used.

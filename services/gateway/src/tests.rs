@@ -13,3 +13,4 @@ mod limits;
 mod passing;
 mod routing;
 mod telling;
+mod tokens;

@@ -248,12 +248,8 @@ mod tests {
     use super::*;
 
     fn event(from_ms: i64, requests: u64) -> UsageCounted {
-        let count = Count {
-            endpoint: "/a".to_owned(),
-            actor: "user:ada".to_owned(),
-            requests,
-            ..Count::default()
-        };
+        let count =
+            Count { endpoint: "/a".to_owned(), actor: "user:ada".to_owned(), requests, ..Count::default() };
         let (from, to) = (Timestamp::from_millis(from_ms), Timestamp::from_millis(from_ms + 10));
         UsageCounted {
             integration: IntegrationId::new("a").expect("a slug"),

@@ -44,7 +44,7 @@ pub(crate) fn pass(
         gateway.cache.place(plan.key, &head.headers, integration.id.clone(), integration.print, endpoint)
     });
     integration.live.answered(head.status.as_u16());
-    let watched = Watched::new(held, rest, account, place);
+    let watched = Watched::new(held, rest, account, place).reading(&head);
     let body = match voice {
         None => Body::Passing(Box::new(watched)),
         Some(voice) => {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use egress::sign::SignError;
 use egress::{Blame, Limits};
-use http::{HeaderMap, StatusCode};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
 use model::Timestamp;
 use model::health::Reason;
 use serde_json::{Value, json};
@@ -152,6 +152,8 @@ async fn send(
     listener: Option<Arc<Listener>>,
 ) -> Begun {
     let ended = Begun::Ended;
+    let mut asking = integration.tokens.as_ref().and_then(|rules| rules.asking(body));
+    let body = asking.as_mut().unwrap_or(body);
     let below = join::below(&integration.base, &call.path);
     let account = account(call, integration, below);
     let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
@@ -304,7 +306,9 @@ impl Sent {
 fn account(call: &Call, integration: &Integration, below: &str) -> Account {
     let path = call.query.as_ref().map(|query| format!("{below}?{query}"));
     let endpoint = integration.provider.endpoint_of(call.method.as_str(), path.as_deref().unwrap_or(below));
-    Account { live: integration.live.clone(), endpoint: endpoint.into(), actor: call.actor().into() }
+    // What a model used is told once, to whom asked it: reading its answer again costs nothing.
+    let reads = integration.tokens.as_ref().filter(|_| call.method == Method::POST).cloned();
+    Account { live: integration.live.clone(), endpoint: endpoint.into(), actor: call.actor().into(), reads }
 }
 
 /// Puts the key on a request, and gives the body that goes with it. Nothing: there is none any more.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::response::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::health::Reason;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use crate::body::Broken;
 use crate::cache::Place;
 use crate::live::{Attempted, Live, Patience};
+use crate::tokens::{Reader, Rules};
 
 /// Whose call it is: for which endpoint, by whom.
 #[derive(Clone)]
@@ -22,6 +24,8 @@ pub(crate) struct Account {
     pub(crate) live: Arc<Live>,
     pub(crate) endpoint: Arc<str>,
     pub(crate) actor: Arc<str>,
+    /// How what a language model used is read; nothing where none is asked.
+    pub(crate) reads: Option<Arc<Rules>>,
 }
 
 /// An attempt under way. Dropped without a word, its caller went away.
@@ -53,7 +57,7 @@ impl Mark {
     pub(crate) fn end(&mut self, sent: bool, reason: Option<Reason>, status: Option<u16>) -> u64 {
         self.told = true;
         self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
-        let Account { live, endpoint, actor } = &self.account;
+        let Account { live, endpoint, actor, .. } = &self.account;
         live.attempted(endpoint, actor, &self.call);
         if let Some(number) = self.sent.take() {
             let good = reason.is_none().then_some(&**endpoint);
@@ -71,7 +75,7 @@ impl Mark {
 impl Drop for Mark {
     fn drop(&mut self) {
         let Some(number) = self.sent else { return };
-        let Account { live, endpoint, actor } = &self.account;
+        let Account { live, endpoint, actor, .. } = &self.account;
         live.waited(number, false, None);
         if !self.told {
             live.gone(endpoint, actor, self.call.request_bytes, self.call.cost_micros);
@@ -88,6 +92,8 @@ pub(crate) struct Watched {
     told: bool,
     /// Where a copy goes when the body is whole.
     copy: Option<(Place, BytesMut)>,
+    /// Reads what a language model used, where one answers.
+    tokens: Option<Box<Reader>>,
 }
 
 impl Watched {
@@ -99,11 +105,21 @@ impl Watched {
     ) -> Self {
         let copy = place.map(|place| (place, BytesMut::new()));
         let ahead = Some(held).filter(|held| !held.is_empty());
-        Self { ahead, rest, account, bytes: 0, told: false, copy }
+        Self { ahead, rest, account, bytes: 0, told: false, copy, tokens: None }
+    }
+
+    /// The same, read for what a language model used, if this is the head of an answer of one.
+    pub(crate) fn reading(mut self, head: &Parts) -> Self {
+        let rules = self.account.reads.as_ref();
+        self.tokens = rules.and_then(|rules| Reader::new(rules, head.status, &head.headers)).map(Box::new);
+        self
     }
 
     fn pass(&mut self, data: &Bytes) {
         self.bytes += data.len() as u64;
+        if let Some(tokens) = &mut self.tokens {
+            tokens.read(data);
+        }
         let full = self.copy.as_mut().is_some_and(|(place, copy)| {
             copy.extend_from_slice(data);
             copy.len() > place.bytes_max()
@@ -118,8 +134,12 @@ impl Watched {
             return;
         }
         self.told = true;
-        let Account { live, endpoint, actor } = &self.account;
+        let Account { live, endpoint, actor, .. } = &self.account;
         live.ended(endpoint, actor, self.bytes, broke_off);
+        // Also of an answer that broke off: what was used until then is paid for.
+        if let Some(used) = self.tokens.take().and_then(|tokens| tokens.end()) {
+            live.used(endpoint, actor, &used);
+        }
         if let Some((place, copy)) = self.copy.take().filter(|_| broke_off.is_none()) {
             place.keep(copy.freeze());
         }

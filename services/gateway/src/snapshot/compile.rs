@@ -191,6 +191,7 @@ fn integration(
         models: given.models.clone(),
         max_tokens: given.settings.get("max_tokens").and_then(serde_json::Value::as_u64).filter(|max| *max > 0),
         reads_good_bodies: provider.reads_body(200),
+        tokens: crate::tokens::Rules::new(provider, &given.settings),
         print,
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
         near: None,

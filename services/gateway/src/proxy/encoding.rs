@@ -1,0 +1,245 @@
+//! Content codings: what a caller accepts, and bounded decoding of copies.
+//!
+//! Bytes that pass are not touched. What is decoded is held against a bomb (T21): at most a hundred times what came in,
+//! looked at while it is decoded, and windows that HTTP allows.
+
+use std::io::{self, Write};
+
+use brotli_decompressor::DecompressorWriter;
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+
+mod zstd;
+
+use zstd::Zstd;
+
+/// How many bytes may come of one.
+const RATIO_MAX: u64 = 100;
+/// So many bytes may come of any beginning.
+const FIRST_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes that are decoded at a time, so that little is held at once.
+const STEP_BYTES: usize = 4 * 1024;
+
+/// A coding that is decoded here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950.
+    Deflate,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coded {
+    /// Not at all.
+    Plain,
+    /// In one coding.
+    By(Coding),
+    /// In several, or in one that is not known here.
+    Unknown,
+}
+
+/// Decodes a body as it comes.
+pub(crate) struct Decoder {
+    kind: Kind,
+    came: u64,
+    gave: u64,
+}
+
+enum Kind {
+    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Deflate(Box<ZlibDecoder<Bounded>>),
+    Brotli(Box<DecompressorWriter<Bounded>>),
+    Zstd(Box<Zstd>),
+}
+
+/// A body is broken, or decodes to far more than it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body cannot be decoded within bounds")]
+pub(crate) struct Undecodable;
+
+/// Takes what is decoded, up to a bound.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    left: u64,
+}
+
+// === impl Coding ===
+
+impl Coding {
+    const ALL: [Self; 4] = [Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("x-gzip") {
+            return Some(Self::Gzip);
+        }
+        Self::ALL.into_iter().find(|coding| name.eq_ignore_ascii_case(coding.name()))
+    }
+
+    /// How a message is coded.
+    pub(crate) fn of(headers: &HeaderMap) -> Coded {
+        let mut values = headers.get_all(CONTENT_ENCODING).iter();
+        let Some(first) = values.next() else { return Coded::Plain };
+        let name = first.to_str().unwrap_or("?").trim();
+        match Self::named(name) {
+            _ if values.next().is_some() => Coded::Unknown,
+            Some(coding) => Coded::By(coding),
+            None if name.eq_ignore_ascii_case("identity") || name.is_empty() => Coded::Plain,
+            None => Coded::Unknown,
+        }
+    }
+
+    /// Whether whoever sent these headers takes it. Who says nothing takes everything (RFC 9110, section 12.5.3).
+    pub(crate) fn is_accepted(self, headers: &HeaderMap) -> bool {
+        let (mut said, mut rest) = (false, false);
+        for (name, good) in accepted(headers) {
+            said = true;
+            if Self::named(name) == Some(self) {
+                return good;
+            }
+            if name == "*" {
+                rest = good;
+            }
+        }
+        !said || rest
+    }
+}
+
+/// What is accepted, as it is written, and whether it is with more than `q=0`.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, bool)> {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|item| {
+        let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight =
+            weight.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+        let zero = weight.is_some_and(|weight| weight.trim().bytes().all(|byte| matches!(byte, b'0' | b'.')));
+        (name.trim(), !zero)
+    })
+}
+
+/// What to accept of a provider whose bodies must be read: what the caller accepts and we can decode.
+pub(crate) fn readable(headers: &HeaderMap) -> HeaderValue {
+    let taken: Vec<&str> = accepted(headers)
+        .filter(|(_, good)| *good)
+        .filter_map(|(name, _)| Coding::named(name).map(Coding::name))
+        .collect();
+    let text = if taken.is_empty() { "identity".to_owned() } else { taken.join(", ") };
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("identity"))
+}
+
+/// Decodes a whole body of at most `bytes_max` plain bytes.
+pub(crate) fn decode(coding: Coding, body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecodable> {
+    let (mut decoder, mut plain) = (Decoder::new(coding), Vec::new());
+    for step in body.chunks(STEP_BYTES) {
+        decoder.decode(step, &mut |bytes| plain.extend_from_slice(bytes))?;
+        if plain.len() > bytes_max {
+            return Err(Undecodable);
+        }
+    }
+    decoder.end(&mut |bytes| plain.extend_from_slice(bytes))?;
+    if plain.len() > bytes_max { Err(Undecodable) } else { Ok(plain) }
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// A body that begins.
+    pub(crate) fn new(coding: Coding) -> Self {
+        let to = Bounded::default();
+        let kind = match coding {
+            Coding::Gzip => Kind::Gzip(Box::new(MultiGzDecoder::new(to))),
+            Coding::Deflate => Kind::Deflate(Box::new(ZlibDecoder::new(to))),
+            Coding::Brotli => Kind::Brotli(Box::new(DecompressorWriter::new(to, STEP_BYTES))),
+            Coding::Zstd => Kind::Zstd(Box::default()),
+        };
+        Self { kind, came: 0, gave: 0 }
+    }
+
+    /// Decodes what came, and gives what comes of it in pieces.
+    pub(crate) fn decode(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Undecodable> {
+        for step in bytes.chunks(STEP_BYTES) {
+            self.came += step.len() as u64;
+            let left = FIRST_BYTES_MAX + RATIO_MAX * self.came - self.gave;
+            let to = self.bounded();
+            to.left = left;
+            let done = match &mut self.kind {
+                Kind::Gzip(decoder) => decoder.write_all(step),
+                Kind::Deflate(decoder) => decoder.write_all(step),
+                Kind::Brotli(decoder) => decoder.write_all(step),
+                Kind::Zstd(decoder) => decoder.write_all(step),
+            };
+            let done = done.and_then(|()| match &mut self.kind {
+                Kind::Gzip(decoder) => decoder.flush(),
+                Kind::Deflate(decoder) => decoder.flush(),
+                Kind::Brotli(decoder) => decoder.flush(),
+                Kind::Zstd(_) => Ok(()),
+            });
+            done.map_err(|_| Undecodable)?;
+            self.give(each);
+        }
+        Ok(())
+    }
+
+    /// The body is over. One that is not whole has given what there was.
+    pub(crate) fn end(mut self, each: &mut impl FnMut(&[u8])) -> Result<(), Undecodable> {
+        let ended = match &mut self.kind {
+            Kind::Gzip(decoder) => decoder.try_finish(),
+            Kind::Deflate(decoder) => decoder.try_finish(),
+            Kind::Brotli(decoder) => decoder.close(),
+            Kind::Zstd(decoder) => decoder.end(),
+        };
+        self.give(each);
+        ended.map_err(|_| Undecodable)
+    }
+
+    fn give(&mut self, each: &mut impl FnMut(&[u8])) {
+        let to = self.bounded();
+        let given = to.bytes.len() as u64;
+        if given > 0 {
+            each(&to.bytes);
+            to.bytes.clear();
+        }
+        self.gave += given;
+    }
+
+    fn bounded(&mut self) -> &mut Bounded {
+        match &mut self.kind {
+            Kind::Gzip(decoder) => decoder.get_mut(),
+            Kind::Deflate(decoder) => decoder.get_mut(),
+            Kind::Brotli(decoder) => decoder.get_mut(),
+            Kind::Zstd(decoder) => &mut decoder.to,
+        }
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| io::Error::other(Undecodable))?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
