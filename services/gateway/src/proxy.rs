@@ -6,6 +6,7 @@
 pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod attempt;
+pub(crate) mod batch;
 pub(crate) mod choose;
 pub(crate) mod converse;
 pub(crate) mod dress;
@@ -16,6 +17,7 @@ pub(crate) mod join;
 pub(crate) mod judge;
 pub(crate) mod key;
 pub(crate) mod linger;
+pub(crate) mod operate;
 pub(crate) mod recall;
 pub(crate) mod record;
 
@@ -56,7 +58,12 @@ pub(crate) async fn proxy(gateway: &Gateway, peer: IpAddr, request: Request<Inco
     let mut response = if path == "/" {
         problem::index(gateway.ready())
     } else {
-        match Box::pin(carry(gateway, peer, now, request)).await {
+        let outcome = if path == batch::PATH {
+            Box::pin(batch::batch(gateway, peer, now, request)).await
+        } else {
+            Box::pin(carry(gateway, peer, now, request)).await
+        };
+        match outcome {
             Ok(response) => response,
             Err((problem, attempts, word)) => {
                 telemetry::own_answer(problem.status().as_u16());
@@ -91,6 +98,7 @@ async fn carry(
     if let Some(kind) = converse::kind(&call) {
         return Box::pin(converse::converse(gateway, now, call, kind, body)).await;
     }
+    operate::prepare(&mut call, now).map_err(early)?;
     let body = take(gateway, &call, body).await.map_err(early)?;
     let plan = recall::plan(&call, body.len() > 0);
     if let Some(response) = plan.as_ref().and_then(|plan| plan.fresh(gateway, &call)) {

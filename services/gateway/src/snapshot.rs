@@ -34,6 +34,7 @@ use crate::budget::Extra;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
+use crate::proxy::operate::Operations;
 use crate::proxy::key::Slot;
 use crate::telemetry;
 
@@ -102,9 +103,11 @@ pub(crate) struct Integration {
     /// Which model to ask for instead of the one that a caller names.
     pub(crate) models: std::collections::BTreeMap<String, String>,
     /// Tokens of an answer to a chat where the caller does not say.
-    pub(crate) max_tokens: Option<u64>,
     /// How what language models used is read from its answers; nothing where none answer.
     pub(crate) tokens: Option<Arc<crate::tokens::Rules>>,
+    pub(crate) max_tokens: Option<u64>,
+    /// The canonical operations that it can be asked.
+    pub(crate) operations: Operations,
     /// Whether a 200 of its provider can be an error, told in the body.
     pub(crate) reads_good_bodies: bool,
     /// Changes with whatever changes its answers: cached ones of another print are not used.
@@ -170,6 +173,8 @@ pub(crate) struct Route {
     pub(crate) repeatable: Vec<Method>,
     /// Whether a member chats in a dialect that is known.
     pub(crate) chats: bool,
+    /// Whether a member has a canonical operation.
+    pub(crate) operates: bool,
     /// Counts calls that went on.
     pub(crate) failovers: Counter,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod house;
 mod provider;
 
+mod batching;
 mod bus_away;
 mod caching;
 mod chatting;
@@ -10,6 +11,7 @@ mod failing;
 mod hanging;
 mod keys;
 mod limits;
+mod operating;
 mod passing;
 mod routing;
 mod telling;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::converse::Chat;
 use super::join;
+use super::operate::Operated;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
 
@@ -26,7 +27,7 @@ const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 32..=512;
 pub(crate) const TIMEOUT_HEADER: &str = "x-signalbox-timeout-ms";
 const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 /// Our own header for tokens.
-const TOKEN_HEADER: &str = "x-signalbox-token";
+pub(super) const TOKEN_HEADER: &str = "x-signalbox-token";
 
 /// A call that may be made.
 pub(crate) struct Call {
@@ -44,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// What it has to say, if it is a chat that members are asked in their own words.
     pub(crate) chat: Option<Box<Chat>>,
+    /// What it asks, if it is a canonical operation that members are asked in their own words.
+    pub(crate) operation: Option<Arc<Operated>>,
     /// How long the caller waits for an answer's head, in milliseconds, if it said so.
     pub(crate) timeout_ms: Option<u64>,
 }
@@ -101,7 +104,17 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
     };
     let (path, query) = (path.to_owned(), head.uri.query().map(str::to_owned));
     let timeout_ms = timeout_ms(&head.headers)?;
-    Ok(Call { caller, to, path, query, method: head.method, headers: head.headers, chat: None, timeout_ms })
+    Ok(Call {
+        caller,
+        to,
+        path,
+        query,
+        method: head.method,
+        headers: head.headers,
+        chat: None,
+        operation: None,
+        timeout_ms,
+    })
 }
 
 /// How long the caller waits, by its own word. It can only shorten what the gateway allows.
@@ -116,7 +129,7 @@ fn timeout_ms(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// What hyper lets pass and we do not: a head that is too large, framing that two readers could read in two ways (T13).
-fn check_head(head: &Parts) -> Result<(), Problem> {
+pub(super) fn check_head(head: &Parts) -> Result<(), Problem> {
     let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > HEAD_BYTES_MAX || head.headers.len() > HEADERS_MAX {
         let detail = format!("headers are at most {HEADERS_MAX}, and {HEAD_BYTES_MAX} bytes together");
@@ -163,7 +176,7 @@ fn nothing_there() -> Problem {
 }
 
 /// Finds the caller's token by its hash: the table tells nothing of a token by how long a look-up takes.
-fn authenticate(
+pub(super) fn authenticate(
     config: &Config,
     headers: &HeaderMap,
     peer: IpAddr,

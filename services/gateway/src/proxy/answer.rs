@@ -11,6 +11,7 @@ use super::admit::Call;
 use super::attempt::Answer;
 use super::converse::Spoken;
 use super::forward::Exhausted;
+use super::operate::Operated;
 use super::recall::Plan;
 use super::record::Watched;
 use crate::Inner as Gateway;
@@ -77,7 +78,7 @@ pub(crate) fn decorate(
 /// Whether the last answer of a provider is more use to the caller than ours: through a route only when it is the caller's
 /// own fault, else always, because `/p` mirrors the provider.
 pub(crate) fn is_for_the_caller(call: &Call, exhausted: &Exhausted) -> bool {
-    call.route().is_none() || exhausted.reason == Some(Reason::Forbidden)
+    call.route().is_none() || (exhausted.reason == Some(Reason::Forbidden) && call.operation.is_none())
 }
 
 /// Nobody answered.
@@ -86,6 +87,11 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
     attempts.extend(skipped);
     let reason = reason.map_or("unusable", Reason::as_str);
     let problem = match call.route() {
+        Some(route) if call.operation.is_some() && Operated::is_nowhere(&attempts) => {
+            let detail = format!("no integration of route `{}` has what was asked for", route.id);
+            Problem::new(StatusCode::NOT_FOUND, "nothing_there", "Nobody has it", detail)
+                .with("route", route.id.as_str())
+        }
         Some(route) => {
             let status =
                 if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -25,6 +25,7 @@ use super::echo::Needles;
 use super::join;
 use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
+use super::operate;
 use super::record::{Account, Mark};
 use crate::Inner as Gateway;
 use crate::body::{Fate, Inbound, Refused};
@@ -104,6 +105,8 @@ pub(crate) struct Sent {
     fate: Fate,
     body_bytes_max: u64,
     listener: Option<Arc<Listener>>,
+    /// Whether it is a canonical operation: then another member may know what this one does not.
+    operates: bool,
     /// Whether it has less time than the integration may take: then silence says nothing of it.
     cut: bool,
     /// Where this is the call that tries the integration again.
@@ -134,6 +137,14 @@ pub(crate) async fn begin(
     body: &mut Inbound,
     left_ms: u64,
 ) -> Begun {
+    if let Some(operated) = &call.operation {
+        return match operated.shape(call, integration) {
+            Some(mut shaped) => {
+                send(gateway, &shaped.call, integration, &mut shaped.body, left_ms, None).await
+            }
+            None => Begun::Ended(Tried::Unable(operate::unasked(integration))),
+        };
+    }
     let Some(chat) = &call.chat else { return send(gateway, call, integration, body, left_ms, None).await };
     match chat.shape(call, integration) {
         Ok(Shape { call, mut body, listener }) => {
@@ -212,18 +223,23 @@ async fn send(
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
     let (provider, method) = (integration.provider, call.method.clone());
     let request = http::Request::from_parts(head, bytes);
-    let listens = listener.clone();
+    let (listens, reads) = (listener.clone(), operate::Reader::of(call, integration));
+    let operates = reads.is_some();
     Begun::Sent(Sent {
         integration: integration.clone(),
         exchange: Box::pin(async move {
             let answer = egress.send(&upstream?, request, limits).await?;
             let judged = judge(provider, &method, answer).await?;
+            if let Some(reader) = reads {
+                return Box::pin(reader.read(judged)).await;
+            }
             match listens {
                 None => Ok(judged),
                 Some(listener) => Box::pin(listener.listen(judged)).await,
             }
         }),
         listener,
+        operates,
         started: Instant::now(),
         patience,
         mark,
@@ -259,7 +275,7 @@ impl Sent {
     /// What came of it. Can be given up and asked for again, until it has said so.
     pub(crate) async fn answer(&mut self) -> Tried {
         let outcome = (&mut self.exchange).await;
-        let Self { integration, mark, account, key, fate, listener, .. } = self;
+        let Self { integration, mark, account, key, fate, listener, operates, .. } = self;
         match outcome {
             Ok(judged) => {
                 integration.gate.saw(judged.reason, judged.retry_after);
@@ -270,7 +286,15 @@ impl Sent {
                     let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());
                     integration.live.skew.learn(&judged.head.headers, sent, received);
                 }
-                answered(integration, judged, account.clone(), mark, key.as_deref(), listener.as_deref())
+                answered(
+                    integration,
+                    judged,
+                    account.clone(),
+                    mark,
+                    key.as_deref(),
+                    listener.as_deref(),
+                    *operates,
+                )
             }
             Err(error) if error.blame() == Blame::Caller => {
                 mark.void();
@@ -342,10 +366,8 @@ fn unsigned(integration: &Integration) -> Problem {
 
 /// Takes what an answer says of the provider's limits.
 fn hear(near: &Near, integration: &Integration, headers: &HeaderMap, sent_at: Timestamp) {
-    let read: Vec<(&str, &str)> = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
+    let read: Vec<(&str, &str)> =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let answer = catalogue::Answer { status: 200, headers: &read, body: b"" };
     near.heard(&catalogue::hints(integration.provider, &answer), sent_at, Timestamp::now());
 }
@@ -358,6 +380,7 @@ fn answered(
     mark: &mut Mark,
     key: Option<&Ready>,
     listener: Option<&Listener>,
+    operates: bool,
 ) -> Tried {
     let Judged { mut head, held, mut rest, reason, retry_after } = judged;
     let status = head.status.as_u16();
@@ -380,7 +403,8 @@ fn answered(
     let duration_ms = mark.end(true, reason, Some(status));
     let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice };
     match reason {
-        None | Some(Reason::BadRequest) => Tried::Answered(answer),
+        None => Tried::Answered(answer),
+        Some(Reason::BadRequest) if !operates => Tried::Answered(answer),
         Some(reason) => Tried::Failed(Failure {
             reason,
             status: Some(status),

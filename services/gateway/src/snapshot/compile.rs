@@ -29,6 +29,7 @@ use crate::budget::Extra;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
+use crate::proxy::operate::Operations;
 use crate::proxy::key::Slot;
 use crate::telemetry;
 
@@ -104,6 +105,12 @@ fn near(given: &configured::Integration, old: Option<&Integration>) -> Arc<Near>
     kept.unwrap_or_else(|| Arc::new(Near::new(&given.quotas)))
 }
 
+/// Whether a member has a canonical operation.
+fn operates(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
+    let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
+    members.any(|member| !member.operations.is_empty())
+}
+
 /// Whether a member chats in a dialect that is known.
 fn chats(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
     let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
@@ -132,6 +139,7 @@ fn route(
             .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
             .collect(),
         chats: chats(route, integrations),
+        operates: operates(route, integrations),
         failovers: counter!(telemetry::FAILOVERS, "route" => route.id.to_string()),
     }
 }
@@ -190,6 +198,7 @@ fn integration(
         dialect: provider.chat_dialect(given.settings.get("dialect").and_then(serde_json::Value::as_str)),
         models: given.models.clone(),
         max_tokens: given.settings.get("max_tokens").and_then(serde_json::Value::as_u64).filter(|max| *max > 0),
+        operations: Operations::of(given, provider),
         reads_good_bodies: provider.reads_body(200),
         tokens: crate::tokens::Rules::new(provider, &given.settings),
         print,
