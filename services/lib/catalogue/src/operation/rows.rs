@@ -39,7 +39,7 @@ impl<'a> Rows<'a> {
             return Some(Self::Whole(Vec::new()));
         }
         let rows = if reading.columns {
-            let lists = fields(reading).into_iter().flatten().flat_map(|field| sources(field));
+            let lists = fields(reading).into_iter().flatten().flat_map(sources);
             let mut columns = Vec::new();
             for source in lists {
                 if let Source::Place(place) = source
