@@ -40,6 +40,7 @@ pub fn files() -> anyhow::Result<BTreeMap<String, String>> {
         let schema = catalogue::operation::schema(kind);
         files.insert(format!("operations/{}.json", kind.as_str()), text(&schema)?);
     }
+    files.insert("operations/chat.json".to_owned(), text(&catalogue::chat_schema())?);
     files.insert("openapi.json".to_owned(), text(&serde_json::to_value(api::openapi())?)?);
     files.insert("asyncapi.yaml".to_owned(), asyncapi()?);
     Ok(files)

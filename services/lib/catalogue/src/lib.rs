@@ -6,6 +6,7 @@
 
 mod provider;
 
+mod chat;
 pub mod operation;
 
 mod check;
@@ -20,6 +21,7 @@ mod judge;
 mod usage;
 mod wait;
 
+pub use chat::{CHAT_SCHEMA_ID, ChatAnswer, ChatUsage, FinishReason, ToolCall, chat_schema};
 pub use error::Error;
 pub use judge::{Answer, BODY_BYTES_MAX, DETAIL_CHARS_MAX, Verdict, judge, judge_probe, judge_status};
 pub use provider::*;
