@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use super::Refused;
 
-pub(crate) use messages::{Call, Part, Turn};
+pub(crate) use messages::{Part, Turn};
 pub(crate) use tools::{Choice, Tool};
 
 /// A request.

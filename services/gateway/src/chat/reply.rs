@@ -4,9 +4,10 @@ mod read;
 
 use serde_json::{Value, json};
 
-use super::cost;
-use catalogue::Provider;
+use catalogue::{ChatAnswer, ChatUsage, Provider, ToolCall};
 
+/// Why an answer ended. Its words are OpenAI's.
+pub(crate) use catalogue::FinishReason as Finish;
 pub(crate) use read::{finish_of, gemini_parts, read, usage_of};
 
 /// How ids of calls begin that the provider did not name.
@@ -33,20 +34,6 @@ pub(crate) struct Called {
     pub(crate) signature: Option<String>,
 }
 
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// It was all said.
-    #[default]
-    Stop,
-    /// It reached the most that it could say.
-    Length,
-    /// Tools are to be called.
-    ToolCalls,
-    /// It may not be said.
-    ContentFilter,
-}
-
 /// Tokens. Of the question: `input` holds those read from and written to a cache too. Of the answer: `output` holds
 /// those of thought too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,20 +58,6 @@ pub(crate) struct Words {
     pub(crate) created: i64,
     /// Whether a stream ends with its use.
     pub(crate) include_usage: bool,
-}
-
-// === impl Finish ===
-
-impl Finish {
-    /// In OpenAI's words.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length => "length",
-            Self::ToolCalls => "tool_calls",
-            Self::ContentFilter => "content_filter",
-        }
-    }
 }
 
 // === impl Usage ===
@@ -132,25 +105,34 @@ impl Reply {
         }
         json!({
             "id": self.id, "object": "chat.completion", "created": words.created, "model": words.model,
-            "choices": [{ "index": 0, "message": message, "logprobs": null, "finish_reason": self.finish.as_str() }],
+            "choices": [{ "index": 0, "message": message, "logprobs": null, "finish_reason": self.finish }],
             "usage": self.usage.to_openai(),
         })
     }
 
     /// As the canonical document of `schemas/operations/chat.json`. `model` is the provider's name of it, for its price.
-    pub(crate) fn to_canonical(&self, words: &Words, provider: &Provider, model: &str) -> Value {
+    pub(crate) fn to_canonical(&self, words: &Words, provider: &Provider, model: &str) -> ChatAnswer {
         let usage = self.usage;
-        let mut document = json!({
-            "id": self.id, "model": words.model, "text": self.text, "finish_reason": self.finish.as_str(),
-            "usage": {
-                "input_tokens": usage.input, "cached_input_tokens": usage.cached, "cache_write_tokens": usage.cache_write,
-                "output_tokens": usage.output, "reasoning_tokens": usage.reasoning,
-            },
-            "cost_micros": cost::micros(provider, model, usage), "provider": provider.id.as_str(),
+        let calls = self.calls.iter().map(|call| ToolCall {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
         });
-        if !self.calls.is_empty() {
-            document["tool_calls"] = self.calls.iter().map(Called::to_openai).collect();
+        ChatAnswer {
+            id: self.id.clone(),
+            model: words.model.clone(),
+            text: self.text.clone(),
+            finish_reason: self.finish,
+            tool_calls: calls.collect(),
+            usage: ChatUsage {
+                input_tokens: usage.input,
+                cached_input_tokens: usage.cached,
+                cache_write_tokens: usage.cache_write,
+                output_tokens: usage.output,
+                reasoning_tokens: usage.reasoning,
+            },
+            cost_micros: super::cost::micros(provider, model, usage),
+            provider: provider.id.to_string(),
         }
-        document
     }
 }

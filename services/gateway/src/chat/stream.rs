@@ -120,7 +120,6 @@ impl Translator {
     }
 
     fn chunk(&self, delta: &Value, finish: Option<Finish>, out: &mut BytesMut) {
-        let finish = finish.map(Finish::as_str);
         self.send(
             json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]),
             None,

@@ -132,10 +132,10 @@ impl Listener {
             return Some(Voice::Stream(Box::new(Translator::new(self.dialect, self.words.clone()))));
         }
         let reply = reply::read(self.dialect, held)?;
-        Some(Voice::whole(&match self.is_canonical {
-            true => reply.to_canonical(&self.words, self.provider, &self.theirs),
-            false => reply.to_openai(&self.words),
-        }))
+        Some(match self.is_canonical {
+            true => Voice::whole(&reply.to_canonical(&self.words, self.provider, &self.theirs)),
+            false => Voice::whole(&reply.to_openai(&self.words)),
+        })
     }
 
     /// The error of an answer; nothing when it is in OpenAI's words already, or no error.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::body::Broken;
 use crate::chat::stream::Translator;
@@ -43,8 +43,9 @@ pub(crate) struct Spoken {
 // === impl Voice ===
 
 impl Voice {
-    pub(super) fn whole(value: &Value) -> Self {
-        Self::Whole(value.to_string().into())
+    pub(super) fn whole(document: &impl Serialize) -> Self {
+        let bytes = serde_json::to_vec(document).expect("its names are texts, and its values have no way to fail");
+        Self::Whole(bytes.into())
     }
 
     /// Says in an answer's headers what its body will be.
