@@ -116,7 +116,7 @@ impl Gateway {
     /// Follows the buckets, answers calls and tells what was counted, until `stopping`; then answers the calls under
     /// way and tells the rest. That has no time limit of its own: the process has one.
     pub async fn serve(&self, listener: TcpListener, stopping: CancellationToken) -> anyhow::Result<()> {
-        let Inner { bus, config, board, keys, lingering, instance, .. } = &*self.0;
+        let Inner { bus, config, board, cache, keys, lingering, instance, .. } = &*self.0;
         let served = CancellationToken::new();
         // If one of the tasks fails the others must end too.
         let ending = stopping.child_token();
@@ -125,6 +125,7 @@ impl Gateway {
             ("follow the snapshot", config.clone().follow(bus.clone(), keys.clone(), stop()).boxed()),
             ("follow the routes", board.clone().follow_routes(bus.clone(), stop()).boxed()),
             ("follow the health", board.clone().follow_health(bus.clone(), stop()).boxed()),
+            ("follow invalidations", cache::drops::follow(cache.clone(), bus.clone(), stop()).boxed()),
             ("wait for those that linger", lingering.wait(stop()).boxed()),
             ("tell observations", observe::tell(bus.clone(), config.clone(), stop()).boxed()),
             ("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).boxed()),

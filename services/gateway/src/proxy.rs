@@ -40,6 +40,7 @@ use crate::telemetry;
 use admit::{Call, To, admit};
 use choose::{Chosen, choose, is_repeatable};
 use forward::{Forwarded, forward};
+use recall::Recalled;
 
 /// The most of a request's body that is held, so that it can be sent again, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
@@ -49,7 +50,11 @@ const BODY_TIMEOUT_MS: u64 = 30_000;
 const INSTANCE_CHARS_MAX: usize = 200;
 
 /// Answers one request.
-pub(crate) async fn proxy(gateway: &Gateway, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn proxy(
+    gateway: &Arc<Gateway>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let now = Timestamp::now();
     let request_id = EventId::make(now, rand::random()).to_string();
     // Shares the bytes of the request; a problem makes a text of it.
@@ -86,7 +91,7 @@ type Ended = (Problem, usize, &'static str);
 const BYPASS: &str = "bypass";
 
 async fn carry(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     peer: IpAddr,
     now: Timestamp,
     request: Request<Incoming>,
@@ -100,16 +105,32 @@ async fn carry(
     }
     operate::prepare(&mut call, now).map_err(early)?;
     let body = take(gateway, &call, body).await.map_err(early)?;
-    let plan = recall::plan(&call, body.len() > 0);
-    if let Some(response) = plan.as_ref().and_then(|plan| plan.fresh(gateway, &call)) {
-        telemetry::cache("hit");
-        return Ok(response);
-    }
+    let mut plan = match recall::recall(gateway, &call, body.len() > 0).await.map_err(early)? {
+        Recalled::Answer(response) => return Ok(response),
+        Recalled::Goes(plan) => plan,
+    };
     let word = plan.as_ref().map_or(BYPASS, recall::Plan::word);
-    let members = callable(gateway, &call).map_err(early)?;
+    let members = match callable(gateway, &call) {
+        Ok(members) => members,
+        Err(problem) => {
+            let stale = plan.as_mut().and_then(|plan| plan.stale(gateway, &call, None));
+            return stale.ok_or((problem, 0, word));
+        }
+    };
     dress::undress(&mut call.headers);
-    match forward(gateway, &call, &members, body).await {
+    let forwarded = match plan.take() {
+        Some(planned) => {
+            let (forwarded, gone, planned) = recall::go(gateway, call, members, planned).await;
+            (call, plan) = (gone, planned);
+            forwarded
+        }
+        None => forward(gateway, &call, &members, body).await,
+    };
+    match forwarded {
         Forwarded::Answered(found, attempts) => {
+            if let Some(response) = plan.as_mut().and_then(|plan| plan.confirmed(gateway, &call, &found)) {
+                return Ok(response);
+            }
             telemetry::cache(word);
             Ok(answer::pass(gateway, found, attempts, plan, word))
         }
@@ -117,15 +138,14 @@ async fn carry(
         Forwarded::Exhausted(mut exhausted) => {
             let attempts = exhausted.attempts.len();
             let for_the_caller = answer::is_for_the_caller(&call, &exhausted);
-            if let Some(last) = exhausted.last.take().filter(|_| for_the_caller) {
-                return Ok(answer::pass(gateway, last, attempts, None, word));
-            }
-            if let Some(mut response) = plan.and_then(|plan| plan.stale(gateway, &call)) {
-                telemetry::cache("stale");
+            if let Some(mut response) = plan.as_mut().and_then(|plan| plan.stale(gateway, &call, exhausted.reason)) {
                 answer::decorate(&mut response, None, attempts, "stale");
                 return Ok(response);
             }
             telemetry::cache(word);
+            if let Some(last) = exhausted.last.take().filter(|_| for_the_caller) {
+                return Ok(answer::pass(gateway, last, attempts, None, word));
+            }
             Err((answer::exhausted(&call, exhausted), attempts, word))
         }
     }

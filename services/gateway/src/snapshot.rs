@@ -16,7 +16,6 @@ use egress::{Egress, Upstream};
 use futures_util::StreamExt;
 use metrics::{Counter, gauge};
 use model::auth::Auth;
-use model::cache::Caching;
 use model::integration::Retry;
 use model::route::Order;
 use model::snapshot::{self, Snapshot};
@@ -31,6 +30,7 @@ use http::uri::{Authority, Scheme};
 
 use crate::breaker::Gate;
 use crate::budget::Extra;
+use crate::cache::rules::Rules;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
@@ -112,6 +112,8 @@ pub(crate) struct Integration {
     pub(crate) reads_good_bodies: bool,
     /// Changes with whatever changes its answers: cached ones of another print are not used.
     pub(crate) print: u64,
+    /// How answers are cached that are asked for past any route; nothing where they are not.
+    pub(crate) cache: Option<Arc<Rules>>,
     /// Its counters.
     pub(crate) live: Arc<Live>,
     /// Its breaker.
@@ -167,8 +169,8 @@ pub(crate) struct Route {
     pub(crate) drained: BTreeSet<IntegrationId>,
     /// What calls in trouble may do besides their first attempt.
     pub(crate) extra: Arc<Mutex<Extra>>,
-    /// How answers are cached.
-    pub(crate) cache: Caching,
+    /// How answers are cached; nothing where they are not.
+    pub(crate) cache: Option<Arc<Rules>>,
     /// Methods that are safe to repeat besides those that always are.
     pub(crate) repeatable: Vec<Method>,
     /// Whether a member chats in a dialect that is known.

@@ -12,8 +12,14 @@ pub const REQUESTS: &str = "signalbox_gateway_requests_total";
 pub const UPSTREAM_LATENCY: &str = "signalbox_gateway_upstream_latency_seconds";
 /// Calls to providers, repeats included, by `integration` and `outcome` (`ok`, or the reason).
 pub const ATTEMPTS: &str = "signalbox_gateway_attempts_total";
-/// What the cache did, by `result`: `hit`, `miss`, `stale`, `bypass`.
+/// What the cache did, by `result`: `hit`, `miss`, `stale`, `refresh`, `coalesced`, `bypass`.
 pub const CACHE: &str = "signalbox_gateway_cache_total";
+/// Kept answers that were fetched anew behind their callers, by `outcome`: `done`, `failed`, `left` (no place was free).
+pub const CACHE_BEHIND: &str = "signalbox_gateway_cache_refreshes_total";
+/// Memory of all kept answers, in bytes.
+pub const CACHE_BYTES: &str = "signalbox_gateway_cache_bytes";
+/// Kept answers.
+pub const CACHE_ENTRIES: &str = "signalbox_gateway_cache_entries";
 /// Calls that went on to another member of their route, by `route`.
 pub const FAILOVERS: &str = "signalbox_gateway_failovers_total";
 /// Calls for which another member was asked beside, because no answer came in the usual time, by `integration`.
@@ -31,14 +37,19 @@ pub const UNSENT: &str = "signalbox_gateway_usage_unsent";
 pub(crate) const NOBODY: &str = "none";
 
 /// What the cache can do.
-const RESULTS: [&str; 4] = ["hit", "miss", "stale", "bypass"];
+const RESULTS: [&str; 6] = ["hit", "miss", "stale", "refresh", "coalesced", "bypass"];
 
 /// Describes the metrics and creates the series that are known beforehand.
 pub fn describe() {
     describe_counter!(REQUESTS, "Answers to callers of the gateway.");
     describe_histogram!(UPSTREAM_LATENCY, "Seconds until the head of a provider's answer.");
     describe_counter!(ATTEMPTS, "Calls that the gateway sent to providers.");
-    describe_counter!(CACHE, "Calls through routes, by what the cache did.");
+    describe_counter!(CACHE, "Calls, by what the cache did.");
+    describe_counter!(CACHE_BEHIND, "Kept answers that were fetched anew behind their callers.");
+    describe_gauge!(CACHE_BYTES, "Memory of all kept answers.");
+    describe_gauge!(CACHE_ENTRIES, "Kept answers.");
+    gauge!(CACHE_BYTES).set(0.0);
+    gauge!(CACHE_ENTRIES).set(0.0);
     describe_counter!(FAILOVERS, "Calls that went on to another member of their route.");
     describe_counter!(BESIDE, "Calls for which another member was asked beside one that did not answer.");
     describe_gauge!(BREAKER, "The breaker of an integration: 0 closed, 1 recovering, 2 open, 3 blocked.");
@@ -55,7 +66,7 @@ pub fn describe() {
 /// Counters of answers that are the gateway's own, and of what the cache did, looked up once.
 struct Handles {
     own: [Counter; 5],
-    cache: [(&'static str, Counter); 4],
+    cache: [(&'static str, Counter); RESULTS.len()],
 }
 
 static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::converse::Chat;
 use super::join;
+use crate::cache::kept::Kept;
 use super::operate::Operated;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
@@ -43,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     /// The headers, as they came.
     pub(crate) headers: HeaderMap,
+    /// A kept answer that its integration is asked about: whether it is still true.
+    pub(crate) revalidates: Option<Arc<Kept>>,
     /// What it has to say, if it is a chat that members are asked in their own words.
     pub(crate) chat: Option<Box<Chat>>,
     /// What it asks, if it is a canonical operation that members are asked in their own words.
@@ -71,6 +74,22 @@ impl Call {
         match &self.to {
             To::Integration(integration) => std::slice::from_ref(integration),
             To::Route(_, members) => members,
+        }
+    }
+
+    /// The same call once more, for whoever asks behind its caller.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            caller: self.caller.clone(),
+            to: self.to.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            revalidates: None,
+            chat: None,
+            operation: self.operation.clone(),
+            timeout_ms: None,
         }
     }
 
@@ -111,6 +130,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         query,
         method: head.method,
         headers: head.headers,
+        revalidates: None,
         chat: None,
         operation: None,
         timeout_ms,

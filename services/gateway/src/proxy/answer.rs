@@ -36,14 +36,12 @@ pub(crate) fn pass(
     plan: Option<Plan>,
     word: &'static str,
 ) -> Response<Body> {
-    let Answer { integration, mut head, may_keep, held, rest, account, voice } = answer;
-    if let Some(own) = head.headers.remove(&REQUEST_ID) {
-        head.headers.insert(UPSTREAM_REQUEST_ID, own);
+    let mut answer = answer;
+    if let Some(own) = answer.head.headers.remove(&REQUEST_ID) {
+        answer.head.headers.insert(UPSTREAM_REQUEST_ID, own);
     }
-    let place = plan.filter(|plan| may_keep && plan.keeps).map(|plan| {
-        let endpoint = account.endpoint.clone();
-        gateway.cache.place(plan.key, &head.headers, integration.id.clone(), integration.print, endpoint)
-    });
+    let place = plan.and_then(|plan| plan.place(gateway, &mut answer));
+    let Answer { integration, mut head, held, rest, account, voice, .. } = answer;
     integration.live.answered(head.status.as_u16());
     let watched = Watched::new(held, rest, account, place).reading(&head);
     let body = match voice {

@@ -188,6 +188,9 @@ async fn send(
     };
     let further = key.as_ref().map_or(&[][..], |key| key.further());
     let mut head = dress(integration, &call.method, &call.headers, target, further);
+    if let Some(old) = &call.revalidates {
+        old.ask_if_changed(integration, &mut head.headers);
+    }
     let sent = match &key {
         Some(key) => put_on(key, integration, &mut head, body),
         None => Ok(body.next()),
@@ -384,7 +387,7 @@ fn answered(
 ) -> Tried {
     let Judged { mut head, held, mut rest, reason, retry_after } = judged;
     let status = head.status.as_u16();
-    let may_keep = status == 200 && reason.is_none() && crate::cache::may_keep(&head.headers);
+    let may_keep = reason.is_none() && crate::cache::is_whole(&head);
     let length = head.headers.get(CONTENT_LENGTH).cloned();
     dress::undress_answer(&mut head.headers);
     // An answer without a body (to HEAD, or 304) says how long it would be; nothing else tells the caller.

@@ -200,7 +200,7 @@ impl Shape {
     ) -> Self {
         let (caller, to, method) = (from.caller.clone(), from.to.clone(), from.method.clone());
         let call =
-            Call { caller, to, path, query, method, headers, chat: None, operation: None, timeout_ms: None };
+            Call { caller, to, path, query, method, headers, revalidates: None, chat: None, operation: None, timeout_ms: None };
         Self { call, body: Inbound::Held(body), listener: listener.map(Arc::new) }
     }
 }

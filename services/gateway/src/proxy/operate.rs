@@ -171,6 +171,7 @@ impl Operated {
             query: planned.query.clone(),
             method: Method::GET,
             headers,
+            revalidates: None,
             chat: None,
             operation: call.operation.clone(),
             timeout_ms: call.timeout_ms,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::response::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::health::Reason;
 use tokio::time::Instant;
 
+use super::recall::Place;
 use crate::body::Broken;
-use crate::cache::Place;
 use crate::live::{Attempted, Live, Patience};
 use crate::tokens::{Reader, Rules};
 
@@ -90,8 +90,8 @@ pub(crate) struct Watched {
     account: Account,
     bytes: u64,
     told: bool,
-    /// Where a copy goes when the body is whole.
-    copy: Option<(Place, BytesMut)>,
+    /// Where a copy goes.
+    copy: Option<Box<Place>>,
     /// Reads what a language model used, where one answers.
     tokens: Option<Box<Reader>>,
 }
@@ -101,9 +101,8 @@ impl Watched {
         held: Bytes,
         rest: Option<egress::Body>,
         account: Account,
-        place: Option<Place>,
+        copy: Option<Box<Place>>,
     ) -> Self {
-        let copy = place.map(|place| (place, BytesMut::new()));
         let ahead = Some(held).filter(|held| !held.is_empty());
         Self { ahead, rest, account, bytes: 0, told: false, copy, tokens: None }
     }
@@ -120,12 +119,10 @@ impl Watched {
         if let Some(tokens) = &mut self.tokens {
             tokens.read(data);
         }
-        let full = self.copy.as_mut().is_some_and(|(place, copy)| {
-            copy.extend_from_slice(data);
-            copy.len() > place.bytes_max()
-        });
-        if full {
-            self.copy = None;
+        if self.copy.as_mut().is_some_and(|place| !place.add(data))
+            && let Some(place) = self.copy.take()
+        {
+            place.apart();
         }
     }
 
@@ -140,8 +137,8 @@ impl Watched {
         if let Some(used) = self.tokens.take().and_then(|tokens| tokens.end()) {
             live.used(endpoint, actor, &used);
         }
-        if let Some((place, copy)) = self.copy.take().filter(|_| broke_off.is_none()) {
-            place.keep(copy.freeze());
+        if let Some(place) = self.copy.take().filter(|_| broke_off.is_none()) {
+            place.keep();
         }
     }
 
@@ -205,8 +202,10 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         // The caller went away: what passed until then is counted, and no half body is kept.
-        if !self.is_done() {
-            self.copy = None;
+        if !self.is_done()
+            && let Some(place) = self.copy.take()
+        {
+            place.go_on(self.ahead.take(), self.rest.take());
         }
         self.tell(None);
     }

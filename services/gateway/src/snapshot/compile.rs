@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use super::{Caller, Config, Fault, Integration, KeyUse, Route};
 use crate::breaker::Gate;
 use crate::budget::Extra;
+use crate::cache::rules::Rules;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
@@ -134,7 +135,7 @@ fn route(
         pinned: pinned.clone(),
         drained: drained.clone(),
         extra: old.map_or_else(|| Arc::new(Mutex::new(Extra::new(now))), |old| old.extra.clone()),
-        cache: route.cache.clone(),
+        cache: Rules::of(&route.cache),
         repeatable: methods
             .filter_map(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok())
             .collect(),
@@ -202,6 +203,7 @@ fn integration(
         reads_good_bodies: provider.reads_body(200),
         tokens: crate::tokens::Rules::new(provider, &given.settings),
         print,
+        cache: Rules::of(&given.cache),
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
         near: None,
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),

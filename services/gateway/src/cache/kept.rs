@@ -1,0 +1,205 @@
+//! One kept answer: its body and a head that is ready to be sent again, in memory of its own.
+//!
+//! Headers and body as they come are slices of the buffers that were read from the network, and would keep all of these
+//! alive: what is kept is copied, once, to its exact size. What an entry takes is known to the byte that it is asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{AGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use model::IntegrationId;
+
+use super::key::Key;
+use super::said::Said;
+use crate::snapshot::Integration;
+
+/// What the allocator and a reference count add to each allocation, in bytes.
+const ALLOCATION: usize = 48;
+/// What a header takes in its map besides its text, in bytes.
+const HEADER: usize = 112;
+/// What an entry takes in the map of all, in bytes.
+const SLOT: usize = 160;
+/// How soon after a failed refresh the next may begin, in milliseconds.
+const PAUSE_MS: u64 = 1_000;
+/// A refresh is under way.
+const BUSY: u64 = u64::MAX;
+
+/// Who gave an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Who.
+    pub(crate) integration: IntegrationId,
+    /// How that was configured, its key's version included.
+    pub(crate) print: u64,
+    /// The name under which the call was counted.
+    pub(crate) endpoint: Arc<str>,
+}
+
+/// A kept answer. Its status is 200.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Its end-to-end headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Bytes,
+    /// Who gave it.
+    pub(crate) origin: Origin,
+    /// What it says of being kept.
+    pub(crate) said: Said,
+    at: Instant,
+    /// How often it was asked for.
+    asked: AtomicU32,
+    /// From when on it may be fetched anew behind, in milliseconds after `at`.
+    refresh_at_ms: AtomicU64,
+}
+
+impl Kept {
+    /// Copies an answer's head, as callers get it. Its body comes later.
+    pub(crate) fn new(headers: &HeaderMap, origin: Origin, said: Said) -> Self {
+        let (headers, body, at) = (copied(headers), Bytes::new(), Instant::now());
+        Self { headers, body, origin, said, at, asked: AtomicU32::new(0), refresh_at_ms: AtomicU64::new(0) }
+    }
+
+    /// The same answer after its provider said that it is still true, with what it said then (RFC 9111, 3.2).
+    pub(crate) fn confirmed(&self, newer: &HeaderMap, said: Said) -> Self {
+        let mut headers = self.headers.clone();
+        let changes = newer.keys().filter(|name| **name != http::header::CONTENT_LENGTH);
+        for name in changes {
+            headers.remove(name);
+            for value in newer.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        let said = Said { has_validator: self.said.has_validator || said.has_validator, ..said };
+        Self { body: self.body.clone(), ..Self::new(&headers, self.origin.clone(), said) }
+    }
+
+    /// How old it is here.
+    pub(crate) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// Its age as callers are told it, in seconds.
+    pub(crate) fn age_secs(&self, here: Duration) -> u64 {
+        here.as_secs() + u64::from(self.said.age_secs)
+    }
+
+    /// Counts that it was asked for, and says how often it was.
+    pub(crate) fn ask(&self) -> u32 {
+        self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Whether it may be fetched anew behind now; takes the right to.
+    pub(crate) fn begin_refresh(&self) -> bool {
+        let now = self.now_ms();
+        let before = self.refresh_at_ms.load(Ordering::Relaxed);
+        let taken = |before| {
+            self.refresh_at_ms.compare_exchange(before, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        before <= now && taken(before)
+    }
+
+    /// A refresh came to nothing: the next one may begin after a pause.
+    pub(crate) fn end_refresh(&self) {
+        self.refresh_at_ms.store(self.now_ms() + PAUSE_MS, Ordering::Relaxed);
+    }
+
+    /// Asks a provider whether this is still true, instead of for all of it.
+    pub(crate) fn ask_if_changed(&self, integration: &Integration, headers: &mut HeaderMap) {
+        // Another one's validators say nothing here.
+        if integration.id != self.origin.integration || integration.print != self.origin.print {
+            return;
+        }
+        for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
+            if let Some(value) = self.headers.get(validator) {
+                headers.insert(condition, value.clone());
+            }
+        }
+    }
+
+    /// What it takes with its key, in bytes.
+    pub(crate) fn bytes(&self, key: &Key) -> usize {
+        let texts: usize = self.headers.iter().map(|(name, value)| name_bytes(name) + value.len()).sum();
+        let map = (self.headers.capacity() + 8) * HEADER;
+        let fixed = size_of::<Self>() + SLOT + 6 * ALLOCATION;
+        fixed + map + texts + self.body.len() + self.origin.endpoint.len() + key.len()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.age().as_millis()).unwrap_or(BUSY - 1)
+    }
+}
+
+/// A header that has no fixed place in the program has its name in an allocation of its own.
+fn name_bytes(name: &HeaderName) -> usize {
+    name.as_str().len() + ALLOCATION
+}
+
+/// The same headers with all values in one allocation.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    let wanted = || headers.iter().filter(|(name, _)| **name != AGE);
+    let bytes = wanted().map(|(_, value)| value.len()).sum();
+    let mut text = Vec::with_capacity(bytes);
+    for (_, value) in wanted() {
+        text.extend_from_slice(value.as_bytes());
+    }
+    let (text, mut at) = (Bytes::from(text), 0);
+    let mut copied = HeaderMap::with_capacity(wanted().count() + 5);
+    for (name, value) in wanted() {
+        let slice = text.slice(at..at + value.len());
+        at += value.len();
+        if let Ok(value) = HeaderValue::from_maybe_shared(slice) {
+            copied.append(name, value);
+        }
+    }
+    copied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(headers: &[(&'static str, &'static str)]) -> Kept {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let integration = IntegrationId::new("a").expect("a slug");
+        let origin = Origin { integration, print: 1, endpoint: "/".into() };
+        let body = Bytes::from_static(b"body");
+        Kept { body, ..Kept::new(&headers, origin, Said::default()) }
+    }
+
+    #[test]
+    fn what_is_kept_shares_nothing_with_what_was_read() {
+        let read = Bytes::from(vec![b'x'; 64 * 1024]);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-a", HeaderValue::from_maybe_shared(read.slice(10..20)).expect("text"));
+        headers.append("x-a", HeaderValue::from_maybe_shared(read.slice(30..35)).expect("text"));
+        let copy = copied(&headers);
+        drop(headers);
+        assert_eq!(copy.get_all("x-a").iter().map(HeaderValue::len).collect::<Vec<_>>(), [10, 5]);
+        assert!(read.try_into_mut().is_ok(), "nobody else holds it");
+    }
+
+    #[test]
+    fn a_confirmed_answer_has_the_newer_headers_and_the_older_body() {
+        let old = kept(&[("etag", "\"1\""), ("x-a", "1"), ("x-b", "1"), ("age", "5")]);
+        let newer = kept(&[("x-a", "2"), ("content-length", "0")]).headers;
+        let new = old.confirmed(&newer, Said { fresh_secs: Some(9), ..Said::default() });
+        let text = |name| new.headers.get(name).map(|value| value.to_str().expect("text"));
+        assert_eq!((text("etag"), text("x-a"), text("x-b")), (Some("\"1\""), Some("2"), Some("1")));
+        assert_eq!((text("age"), text("content-length")), (None, None));
+        assert_eq!((new.body.as_ptr(), new.said.fresh_secs), (old.body.as_ptr(), Some(9)));
+    }
+
+    #[test]
+    fn one_refresh_at_a_time_and_a_pause_after_a_failure() {
+        let kept = kept(&[]);
+        assert!(kept.begin_refresh() && !kept.begin_refresh());
+        kept.end_refresh();
+        assert!(!kept.begin_refresh());
+    }
+}

@@ -1,0 +1,50 @@
+//! Fetches an answer anew behind its callers: a stale one that is served meanwhile, or a hot one before it is stale.
+//!
+//! One fetch an answer at a time, so many over all; after a failed one a pause.
+
+use std::sync::Arc;
+
+use super::super::admit::Call;
+use super::super::{callable, dress};
+use super::going::{finish, go};
+use super::Plan;
+use crate::Inner as Gateway;
+use crate::cache::flight::Joined;
+use crate::cache::kept::Kept;
+
+/// Begins to fetch an answer anew, unless that is under way or there is no place.
+pub(super) fn behind(gateway: &Arc<Gateway>, call: &Call, plan: &Plan, kept: &Arc<Kept>) {
+    if !kept.begin_refresh() {
+        return;
+    }
+    let Some(permit) = gateway.cache.behind() else {
+        gateway.cache.meters().left.increment(1);
+        return kept.end_refresh();
+    };
+    let (Ok(members), Joined::Leads(lead)) =
+        (callable(gateway, call), gateway.cache.flights().join(&plan.key))
+    else {
+        return kept.end_refresh();
+    };
+    let mut call = call.again();
+    dress::undress(&mut call.headers);
+    let plan = Plan {
+        key: plan.key.clone(),
+        rules: plan.rules.clone(),
+        drops: gateway.cache.drops(),
+        old: Some(kept.clone()),
+        lead: Some(lead),
+        keeps: true,
+        ..*plan
+    };
+    let (gateway, kept) = (gateway.clone(), kept.clone());
+    tokio::spawn(async move {
+        let gone = go(&gateway, call, members, plan).await;
+        let done = finish(&gateway, gone).await;
+        let meters = gateway.cache.meters();
+        if done { &meters.done } else { &meters.failed }.increment(1);
+        // Where a new answer was kept nobody sees this one any more.
+        kept.end_refresh();
+        drop(permit);
+    });
+}
