@@ -39,7 +39,10 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# await PID WHAT: shows what a program prints, from file descriptor 3, until its line that begins with `ready`.
+# How much of a program's log is shown when it could not start.
+log_lines_shown=5
+
+# await PID WHAT [LOG]: shows what a program prints, from file descriptor 3, until its line that begins with `ready`.
 await() {
     local line
     while IFS= read -r line <&3; do
@@ -48,6 +51,8 @@ await() {
     done
     code=0
     wait "$1" || code=$?
+    # Why is in its log where it does not print to this terminal.
+    [ -z "${3:-}" ] || head -n "$log_lines_shown" "$3" | sed 's/^/   /' >&2
     die "$2 ended with code $code before it was ready"
 }
 
@@ -55,7 +60,7 @@ mkfifo "$pipes/world" "$pipes/house"
 RUST_LOG=warn keep "$binaries/standins" --config "$root/deploy/demo/standins.toml" >"$pipes/world" 2>"$data_dir/standins.log" &
 world=$!
 exec 3<"$pipes/world"
-await "$world" standins
+await "$world" standins "$data_dir/standins.log"
 exec 3<&-
 
 keep "${up[@]}" >"$pipes/house" &

@@ -1,10 +1,12 @@
 //! The program `standins`: plays the outside world until it is told to stop.
 //!
-//! Prints one JSON line per listening address, then `ready`. Ends on SIGTERM or SIGINT.
+//! Prints one JSON line per listening address, then `ready`. Ends on SIGTERM or SIGINT. What hinders it is one line on
+//! standard error, never a backtrace: a port that is taken is no bug.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -30,7 +32,17 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match play().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let args = Args::parse();
