@@ -65,6 +65,8 @@ pub fn check(name: &str, operation: &Operation) -> Checked {
     };
     must(operation.method == "GET", &["method"], || "an operation with an `answer` is a GET".to_owned())?;
     request(kind, operation)?;
+    let many = operation.parameters.len() > ENTRIES_MAX;
+    must(!many, &["parameters"], || format!("has more than {ENTRIES_MAX} entries"))?;
     for (n, parameter) in operation.parameters.iter().enumerate() {
         parameter_is_whole(kind, parameter).map_err(|Wrong { at, reason }| {
             let way = ["parameters".to_owned(), n.to_string()];
@@ -119,10 +121,11 @@ fn parameter_is_whole(kind: Kind, parameter: &Parameter) -> Checked {
     })?;
     let filled = asked || parameter.default.is_some();
     must(filled, &["name"], || format!("nobody asks with `{name}`: it needs a `default`"))?;
-    let other = parameter.unless.as_deref().unwrap_or("from");
-    must(kind.parameters().contains(&other) || kind == Kind::Quote, &["unless"], || {
-        format!("`{other}` is none of {}", kind.parameters().join(", "))
-    })?;
+    if let Some(other) = &parameter.unless {
+        must(kind.parameters().contains(&other.as_str()), &["unless"], || {
+            format!("`{other}` is none of {}", kind.parameters().join(", "))
+        })?;
+    }
     must(parameter.values.len() <= ENTRIES_MAX, &["values"], || {
         format!("has more than {ENTRIES_MAX} entries")
     })?;

@@ -1,7 +1,9 @@
 //! Mappings that are refused, and where.
 
+use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::check as check_operation;
 use super::*;
 
 fn right() -> Value {
@@ -93,4 +95,30 @@ fn answers() {
     check("/quote/answer/requires", json!({ "status": ["ok"] }), "/quote/answer/requires/status", "no place");
     check("/quote/answer/requires", json!({ "/status": [] }), "/quote/answer/requires/~1status", "no text");
     check("/candles", right()["quote"].clone(), "/candles/answer/rows", "`rows` is missing");
+}
+
+proptest! {
+    /// Whatever passes the check can be carried out on any answer, and stays below its path.
+    #[test]
+    fn no_mapping_that_passes_makes_it_panic(
+        path in "/[a-z/{}.:]{0,12}(\\{symbol\\})?",
+        place in "(/([a-z0-9*~{}]{0,4}|\\{quote\\}|\\*)){0,4}",
+        field in "(/[a-z0-9*]{0,3}){0,3}( \\| (@key|\\{currency\\}|USD|/x))?",
+        body in "[\\[\\]{}\",:0-9a-c.-]{0,80}",
+    ) {
+        let candles = json!({ "path": path, "answer": { "rows": place, "start": field, "open": field, "high": "/a",
+            "low": "@key", "close": "/0", "currency": field, "nothing": { "/a": ["b"] } } });
+        let quote = json!({ "path": path, "query": { "x": place }, "answer": { "price": place, "symbol": field } });
+        for (kind, operation) in [(Kind::Candles, candles), (Kind::Quote, quote)] {
+            let operation: Operation = serde_json::from_value(operation).expect("is an operation");
+            if check_operation(kind.as_str(), &operation).is_err() {
+                continue;
+            }
+            let asked = asked(kind, "symbol=a/b-USD.x");
+            if let Ok(planned) = plan(&operation, &asked, NOW) {
+                prop_assert!(planned.path.starts_with('/') && !planned.path.contains("/../"));
+            }
+            let _ = normalise(&operation, By { provider: "p", integration: None }, &asked, NOW, body.as_bytes());
+        }
+    }
 }
