@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod caches;
 pub(crate) mod deliveries;
 pub(crate) mod integrations;
 pub(crate) mod keys;

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::resources::{
-    alerts, audit, deliveries, integrations, keys, providers, routes as route, sessions, silences, stream,
+    alerts, audit, caches, deliveries, integrations, keys, providers, routes as route, sessions, silences, stream,
     templates, tokens, usage, users, webhooks,
 };
 use crate::state::Api;
@@ -55,6 +55,7 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(integrations::enable))
             .routes(routes!(integrations::disable))
             .routes(routes!(integrations::ping))
+            .routes(routes!(caches::invalidate))
             .routes(routes!(usage::get))
             .routes(routes!(route::list, route::create))
             .routes(routes!(route::get, route::put, route::patch, route::delete))

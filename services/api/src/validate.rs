@@ -10,7 +10,7 @@ use model::webhook::{Rate, Schedule};
 use runtime::Problem;
 
 use crate::config::Config;
-use crate::resources::providers;
+use crate::resources::{caches, providers};
 use crate::state::Api;
 
 /// Integrations in one route.
@@ -167,6 +167,7 @@ fn bounds(it: &Integration) -> Result<(), Problem> {
         }
     }
     models(it)?;
+    caches::check(&it.cache)?;
     quotas(it)
 }
 
@@ -250,8 +251,7 @@ pub(crate) fn route(config: &Config, route: &Route) -> Result<(), Problem> {
         }
     }
     weights(route)?;
-    within("/cache/ttl_secs", route.cache.ttl_secs.into(), 0, 86_400 * 30)?;
-    within("/cache/stale_if_error_secs", route.cache.stale_if_error_secs.into(), 0, 86_400 * 30)
+    caches::check(&route.cache)
 }
 
 /// Checks how a route's calls are shared out.

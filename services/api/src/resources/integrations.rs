@@ -105,7 +105,7 @@ pub(crate) async fn list(
     Ok(axum::Json(page).into_response())
 }
 
-fn find<'a>(config: &'a Config, id: &str) -> Result<&'a Kept<Integration>, Problem> {
+pub(super) fn find<'a>(config: &'a Config, id: &str) -> Result<&'a Kept<Integration>, Problem> {
     config
         .integrations
         .get(id)
