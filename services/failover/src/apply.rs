@@ -2,12 +2,15 @@
 //!
 //! Never acts outside of its term: it looks before each step, stops waiting when the term is lost, and every
 //! write of an entry replaces a known revision, so that a leader that slept through its term changes nothing.
-//! Doing a plan twice is harmless: the facts keep their ids, and the entries are the same.
+//! What moves a route is brought to the audit log, too. Doing a plan twice is harmless: the facts keep their ids, and the entries are the same.
 
 use std::future::Future;
 
 use bus::{Bus, Kv, Term};
-use model::{Envelope, Event, EventId, Timestamp};
+use model::audit::{AuditRecorded, Verb};
+use model::route::{RouteCause, RouteSwitched};
+use model::token::Actor;
+use model::{Envelope, Event, EventId, IntegrationId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
@@ -138,10 +141,25 @@ impl Hands {
     async fn tell(&self, id: &EventId, action: &Action) -> Result<(), Error> {
         match action {
             Action::Announce(fact) => self.publish(id, fact.at, fact.clone()).await,
-            Action::Switch(fact) => self.publish(id, fact.at, fact.clone()).await,
+            Action::Switch(fact) => {
+                self.publish(id, fact.at, fact.clone()).await?;
+                self.record(id, fact).await
+            }
             Action::Exhaust(fact) => self.publish(id, fact.at, fact.clone()).await,
             Action::Raise(fact) => self.publish(id, fact.at, fact.clone()).await,
             Action::Resolve(fact) => self.publish(id, fact.resolved_at, fact.clone()).await,
+        }
+    }
+
+    /// Brings a switch to the audit log. Traffic does not wait for a log that takes nothing any more.
+    async fn record(&self, id: &EventId, fact: &RouteSwitched) -> Result<(), Error> {
+        let id = EventId::parse(format!("{id}-audit")).expect("an id with a word behind it is an id");
+        match self.publish(&id, fact.at, recorded(fact)).await {
+            Err(Error::Bus(error @ bus::Error::Full { .. })) => {
+                warn!(route.id = %fact.route, %error, "The switch of route {} is not in the audit log: its stream is full.", fact.route);
+                Ok(())
+            }
+            done => done,
         }
     }
 
@@ -211,6 +229,30 @@ impl Hands {
             0 => self.within_term(kv.create(key, entry)).await,
             known => self.within_term(kv.update(key, entry, known)).await,
         }
+    }
+}
+
+/// A switch as the audit log has it.
+fn recorded(fact: &RouteSwitched) -> AuditRecorded {
+    let from = fact.from.as_ref().map_or("nobody", IntegrationId::as_str);
+    let cause = match fact.cause {
+        RouteCause::Preferred => "preferred",
+        RouteCause::Failover => "failover",
+        RouteCause::Pinned => "pinned",
+        RouteCause::Exhausted => "exhausted",
+    };
+    let why = fact.reason.map_or_else(|| cause.to_owned(), |reason| format!("{cause}, {}", reason.as_str()));
+    AuditRecorded {
+        at: fact.at,
+        actor: Actor::system("failover"),
+        method: "none".to_owned(),
+        source_ip: None,
+        action: "route.switch".to_owned(),
+        verb: Verb::Update,
+        target: format!("route/{}", fact.route),
+        outcome: "ok".to_owned(),
+        reason: Some(format!("from {from} to {} ({why})", fact.to)),
+        request_id: None,
     }
 }
 

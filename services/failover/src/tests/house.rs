@@ -7,6 +7,7 @@ use std::time::Duration;
 use bus::{Bucket, Bus, Message, ServerSettings, Start, Supervised, Tail};
 use futures_util::StreamExt;
 use model::alert::{AlertRaised, AlertResolved, Severity};
+use model::audit::{AuditRecorded, Verb};
 use model::health::{Health, HealthChanged, HealthNow, Observed, Reason};
 use model::route::{RouteCause, RouteNow, RouteSwitched};
 use model::{Timestamp, snapshot};
@@ -163,18 +164,20 @@ async fn an_outage_is_announced_told_and_routed_around_until_it_is_over() {
     // Streams are told side by side: their own order holds.
     let mut facts =
         house.bus.tail(vec!["sb.v1.>".to_owned()], Start::Since(Timestamp::default())).await.expect("all");
-    let (mut alerts, mut switches) = (Vec::new(), Vec::new());
+    let (mut alerts, mut switches, mut audited) = (Vec::new(), Vec::new(), Vec::new());
     let all = async {
-        while alerts.len() + switches.len() < 4 {
+        while alerts.len() + switches.len() + audited.len() < 6 {
             let message = facts.next().await.expect("the listener lives");
             if message.kind().starts_with("dev.signalbox.alert.") {
                 alerts.push(message);
             } else if message.is::<RouteSwitched>() {
                 switches.push(message.decode::<RouteSwitched>().expect("its own type").data);
+            } else if message.is::<AuditRecorded>() {
+                audited.push(message.decode::<AuditRecorded>().expect("its own type").data);
             }
         }
     };
-    tokio::time::timeout(PATIENCE, all).await.expect("two alerts and two switches");
+    tokio::time::timeout(PATIENCE, all).await.expect("two alerts, two switches and two entries");
     let raised = alerts[0].decode::<AlertRaised>().expect("raised first");
     assert_eq!(raised.subject.as_str(), "sb.v1.alert.critical.a.raised");
     assert_eq!(raised.data.title, "a is down (unreachable). Route quotes goes to b.");
@@ -184,6 +187,14 @@ async fn an_outage_is_announced_told_and_routed_around_until_it_is_over() {
     assert_eq!(resolved.data.raised, raised.data);
     let to: Vec<_> = switches.iter().map(|switch| switch.to.as_str()).collect();
     assert_eq!(to, ["b", "a"]);
+    let entry = &audited[0];
+    assert_eq!((entry.actor.as_str(), entry.action.as_str()), ("system:failover", "route.switch"));
+    assert_eq!(
+        (entry.verb, entry.target.as_str(), entry.outcome.as_str()),
+        (Verb::Update, "route/quotes", "ok")
+    );
+    let reasons: Vec<_> = audited.iter().filter_map(|entry| entry.reason.as_deref()).collect();
+    assert_eq!(reasons, ["from a to b (failover, unreachable)", "from b to a (preferred)"]);
 
     stopping.cancel();
     running.await.expect("no panic").expect("no error");
