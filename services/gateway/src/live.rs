@@ -83,6 +83,15 @@ pub(crate) struct Attempted {
     pub(crate) cost_micros: u64,
 }
 
+/// What passed through a WebSocket since the last time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) messages_sent: u64,
+    pub(crate) messages_received: u64,
+}
+
 /// Ready-made handles of metrics, so that a call looks nothing up.
 struct Meters {
     classes: [Counter; 5],
@@ -187,6 +196,16 @@ impl Live {
             count.cost_micros = count.cost_micros.saturating_add(used.cost_micros);
             count.tokens.add(&used.tokens);
             count.add_model(used);
+        });
+    }
+
+    /// Counts what passed through a WebSocket.
+    pub(crate) fn passed(&self, endpoint: &str, actor: &str, passed: &Passed) {
+        self.count(endpoint, actor, |count| {
+            count.request_bytes += passed.request_bytes;
+            count.response_bytes += passed.response_bytes;
+            count.messages_sent += passed.messages_sent;
+            count.messages_received += passed.messages_received;
         });
     }
 

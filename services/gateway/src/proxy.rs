@@ -20,6 +20,7 @@ pub(crate) mod linger;
 pub(crate) mod operate;
 pub(crate) mod recall;
 pub(crate) mod record;
+pub(crate) mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ async fn carry(
     }
     operate::prepare(&mut call, now).map_err(early)?;
     let body = take(gateway, &call, body).await.map_err(early)?;
-    let mut plan = match recall::recall(gateway, &call, body.len() > 0).await.map_err(early)? {
+    let mut plan = match recall::recall(gateway, &call, body.len() > 0 || call.upgrade).await.map_err(early)? {
         Recalled::Answer(response) => return Ok(response),
         Recalled::Goes(plan) => plan,
     };

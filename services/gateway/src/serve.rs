@@ -20,15 +20,17 @@ use tokio_util::sync::CancellationToken;
 use crate::Inner as Gateway;
 use crate::lanes::Lanes;
 use crate::proxy::proxy;
+use crate::proxy::upgrade::{self, Slot};
 
 /// How long a request's head may take, in milliseconds.
 const HEAD_TIMEOUT_MS: u64 = 10_000;
 /// Bytes read ahead of us per connection; also the largest head that is read at all.
-const READ_BYTES_MAX: usize = 64 * 1024;
-/// Header fields of a request. More are answered with 431 before a phase sees them.
-const HEADERS_MAX: usize = 100;
-/// Header bytes of an HTTP/2 request.
-const HEAD_BYTES_MAX: u32 = 32 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
+/// Header fields of a request that are read at all. Wider than what is admitted, so that most of what is too large
+/// gets a problem; the server answers the rest with a bare 431.
+const HEADERS_MAX: usize = 250;
+/// Header bytes of an HTTP/2 request that are read at all.
+const HEAD_BYTES_MAX: u32 = 128 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 200;
 /// A silent HTTP/2 connection is asked after this time, and closed when it does not answer, in milliseconds.
@@ -106,11 +108,20 @@ async fn connection(
 ) {
     // A peer that is gone already shows at the first read.
     let _ = tcp.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(proxy(&gateway, peer.ip(), request).await) }
+    let slot = Slot::default();
+    let left = slot.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (gateway, slot) = (gateway.clone(), slot.clone());
+        let turning = upgrade::turning(&mut request);
+        async move {
+            let mut response = proxy(&gateway, peer.ip(), request).await;
+            if let Some(caller) = turning {
+                upgrade::join(&gateway, &slot, caller, &mut response);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    let serving = server.serve_connection(TokioIo::new(tcp), service);
+    let serving = server.serve_connection_with_upgrades(TokioIo::new(tcp), service);
     let mut serving = std::pin::pin!(serving);
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
@@ -119,6 +130,8 @@ async fn connection(
             serving.await
         }
     };
+    // What the connection became is a part of it: its place is taken for as long.
+    left.carry(&stopping).await;
     if let Err(error) = outcome {
         tracing::debug!(%peer, %error, "A connection from {peer} broke off: {error}.");
     }

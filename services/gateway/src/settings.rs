@@ -22,6 +22,24 @@ pub struct Settings {
     )]
     pub idle_timeout_ms: u64,
 
+    /// How long a WebSocket may be silent in both directions before it is closed, in milliseconds.
+    #[arg(
+        id = "gateway_websocket_idle_timeout_ms",
+        long = "gateway-websocket-idle-timeout-ms",
+        env = "SIGNALBOX_GATEWAY_WEBSOCKET_IDLE_TIMEOUT_MS",
+        default_value_t = 120_000
+    )]
+    pub websocket_idle_timeout_ms: u64,
+
+    /// The largest frame of a WebSocket, in bytes. A larger one closes it (1009).
+    #[arg(
+        id = "gateway_websocket_frame_bytes_max",
+        long = "gateway-websocket-frame-bytes-max",
+        env = "SIGNALBOX_GATEWAY_WEBSOCKET_FRAME_BYTES_MAX",
+        default_value_t = 16 * 1024 * 1024
+    )]
+    pub websocket_frame_bytes_max: u64,
+
     /// How long one call may take to its answer's head, all its attempts together, in milliseconds. An integration
     /// with a longer timeout has that.
     #[arg(
@@ -84,6 +102,8 @@ impl Default for Settings {
         Self {
             body_bytes_max: 10 * 1024 * 1024,
             idle_timeout_ms: 120_000,
+            websocket_idle_timeout_ms: 120_000,
+            websocket_frame_bytes_max: 16 * 1024 * 1024,
             deadline_ms: 120_000,
             connections_max: 10_000,
             threads: 0,

@@ -33,6 +33,9 @@ pub const ECHOES: &str = "signalbox_gateway_key_echoes_total";
 /// Events that the bus does not have yet.
 pub const UNSENT: &str = "signalbox_gateway_usage_unsent";
 
+/// WebSockets that are open.
+pub const WEBSOCKETS: &str = "signalbox_gateway_websockets";
+
 /// The integration of answers that are the gateway's own.
 pub(crate) const NOBODY: &str = "none";
 
@@ -58,6 +61,8 @@ pub fn describe() {
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");
     gauge!(REVISION).set(0.0);
     gauge!(UNSENT).set(0.0);
+    describe_gauge!(WEBSOCKETS, "WebSockets between callers and providers that are open.");
+    gauge!(WEBSOCKETS).set(0.0);
     for result in RESULTS {
         counter!(CACHE, "result" => result).absolute(0);
     }
@@ -85,5 +90,21 @@ pub(crate) fn own_answer(status: u16) {
 pub(crate) fn cache(result: &'static str) {
     if let Some((_, counter)) = HANDLES.cache.iter().find(|(known, _)| *known == result) {
         counter.increment(1);
+    }
+}
+
+/// Counts a WebSocket for as long as it is open.
+pub(crate) struct OpenWebSocket(());
+
+impl OpenWebSocket {
+    pub(crate) fn new() -> Self {
+        gauge!(WEBSOCKETS).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for OpenWebSocket {
+    fn drop(&mut self) {
+        gauge!(WEBSOCKETS).decrement(1.0);
     }
 }

@@ -16,3 +16,4 @@ mod passing;
 mod routing;
 mod telling;
 mod tokens;
+mod websocket;

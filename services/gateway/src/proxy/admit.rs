@@ -13,9 +13,9 @@ use model::token::{Permission, Token};
 use sha2::{Digest, Sha256};
 
 use super::converse::Chat;
-use super::join;
-use crate::cache::kept::Kept;
 use super::operate::Operated;
+use super::{join, upgrade};
+use crate::cache::kept::Kept;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
 
@@ -46,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// A kept answer that its integration is asked about: whether it is still true.
     pub(crate) revalidates: Option<Arc<Kept>>,
+    /// Whether its connection is to become a WebSocket.
+    pub(crate) upgrade: bool,
     /// What it has to say, if it is a chat that members are asked in their own words.
     pub(crate) chat: Option<Box<Chat>>,
     /// What it asks, if it is a canonical operation that members are asked in their own words.
@@ -86,6 +88,7 @@ impl Call {
             query: self.query.clone(),
             method: self.method.clone(),
             headers: self.headers.clone(),
+            upgrade: false,
             revalidates: None,
             chat: None,
             operation: self.operation.clone(),
@@ -116,6 +119,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
             detail,
         ));
     }
+    let upgrade = upgrade::asked(&head)?;
     join::check(path).map_err(|why| Problem::bad_request("bad_path", why.to_string()))?;
     let to = match kind {
         Kind::Integration => integration(config, &caller, id)?,
@@ -131,6 +135,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         method: head.method,
         headers: head.headers,
         revalidates: None,
+        upgrade,
         chat: None,
         operation: None,
         timeout_ms,

@@ -5,6 +5,7 @@
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use model::health::Reason;
 
 use super::admit::Call;
@@ -14,6 +15,7 @@ use super::forward::Exhausted;
 use super::operate::Operated;
 use super::recall::Plan;
 use super::record::Watched;
+use super::upgrade;
 use crate::Inner as Gateway;
 use crate::body::Body;
 use crate::problem::Problem;
@@ -43,6 +45,8 @@ pub(crate) fn pass(
     let place = plan.and_then(|plan| plan.place(gateway, &mut answer));
     let Answer { integration, mut head, held, rest, account, voice, .. } = answer;
     integration.live.answered(head.status.as_u16());
+    let provider = head.extensions.remove::<OnUpgrade>();
+    let turned = provider.map(|provider| (provider, account.clone()));
     let watched = Watched::new(held, rest, account, place).reading(&head);
     let body = match voice {
         None => Body::Passing(Box::new(watched)),
@@ -55,6 +59,9 @@ pub(crate) fn pass(
     head.version = http::Version::HTTP_11;
     let mut response = Response::from_parts(head, body);
     decorate(&mut response, Some(&integration), attempts, word);
+    if let Some((provider, account)) = turned {
+        upgrade::keep(&mut response, provider, account);
+    }
     response
 }
 

@@ -222,7 +222,12 @@ async fn send(
     if let Some(near) = &integration.near {
         near.sent(Timestamp::now());
     }
-    let limits = Limits { head_ms, idle_ms: gateway.settings.idle_timeout_ms, ..Limits::default() };
+    let limits = Limits {
+        head_ms,
+        idle_ms: gateway.settings.idle_timeout_ms,
+        upgrade: call.upgrade,
+        ..Limits::default()
+    };
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());
     let (provider, method) = (integration.provider, call.method.clone());
     let request = http::Request::from_parts(head, bytes);

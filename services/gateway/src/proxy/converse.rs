@@ -199,8 +199,19 @@ impl Shape {
         listener: Option<Listener>,
     ) -> Self {
         let (caller, to, method) = (from.caller.clone(), from.to.clone(), from.method.clone());
-        let call =
-            Call { caller, to, path, query, method, headers, revalidates: None, chat: None, operation: None, timeout_ms: None };
+        let call = Call {
+            caller,
+            to,
+            path,
+            query,
+            method,
+            headers,
+            revalidates: None,
+            upgrade: false,
+            chat: None,
+            operation: None,
+            timeout_ms: None,
+        };
         Self { call, body: Inbound::Held(body), listener: listener.map(Arc::new) }
     }
 }

@@ -49,8 +49,8 @@ pub(crate) async fn judge(
         whole = timeout(Duration::from_millis(HOLD_MS), holding).await.unwrap_or(Ok(false))?;
     }
     let held = held.freeze();
-    // Redirects are not followed and are no trouble of the provider.
-    if head.status.is_redirection() {
+    // Redirects are not followed and are no trouble of the provider; nor is a change of protocol that was asked for.
+    if head.status.is_redirection() || head.status.is_informational() {
         let rest = (!whole).then_some(body);
         return Ok(Judged { head, held, rest, reason: None, retry_after: None });
     }
@@ -94,6 +94,7 @@ fn must_hold(
     let is = |part: &str| media_type.to_ascii_lowercase().contains(part);
     let can_matter = status >= 400 || (provider.reads_body(status) && (is("json") || media_type.is_empty()));
     can_matter
+        && status >= 200
         && method != Method::HEAD
         && !is("event-stream")
         && !is("ndjson")

@@ -172,6 +172,7 @@ impl Operated {
             method: Method::GET,
             headers,
             revalidates: None,
+            upgrade: false,
             chat: None,
             operation: call.operation.clone(),
             timeout_ms: call.timeout_ms,
