@@ -81,6 +81,13 @@ impl Guard {
 
     /// Judges a URL as a person wrote it. A literal address is judged at once, a name when it is resolved.
     pub fn check_url(&self, text: &str) -> Result<Target, Refusal> {
+        self.judge(text).map_err(|refusal| match refusal {
+            Refusal::Scheme if self.plain_http || !self.allow.is_empty() => Refusal::AnyScheme,
+            refusal => refusal,
+        })
+    }
+
+    fn judge(&self, text: &str) -> Result<Target, Refusal> {
         check_raw(text)?;
         let mut url = Url::parse(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
         if !matches!(url.scheme(), "https" | "http") {

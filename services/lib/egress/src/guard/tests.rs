@@ -163,6 +163,21 @@ fn texts_that_the_parser_would_forgive_are_refused() {
 }
 
 #[test]
+fn what_is_refused_says_what_to_change() {
+    let closed = Guard::new(Vec::new());
+    let sentence = |guard: &Guard, url: &str| guard.check_url(url).expect_err("is refused").to_string();
+    for url in ["https://127.0.0.1/", "https://localhost/", "https://8.8.8.8:22/", "http://8.8.8.8/"] {
+        assert!(sentence(&closed, url).contains("`SIGNALBOX_EGRESS_ALLOW`"), "{url}");
+    }
+    let (https, both) = ("with `https://` and", "with `https://` or `http://` and");
+    assert!(sentence(&closed, "ftp://example.com/").contains(https));
+    let opened = [Guard::new(vec![net("10.0.0.0/8")]), Guard::new(Vec::new()).with_plain_http(true)];
+    for guard in opened {
+        assert!(sentence(&guard, "ftp://example.com/").contains(both));
+    }
+}
+
+#[test]
 fn public_targets_pass_in_one_form() {
     let guard = Guard::new(Vec::new());
     let table = [
