@@ -142,6 +142,20 @@ impl Problem {
         self.0.code
     }
 
+    /// One of its own members.
+    #[cfg(test)]
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.0.members.get(name)
+    }
+
+    /// As a part of a larger answer.
+    pub(crate) fn to_json(&self) -> Value {
+        let Inner { code, title, status, detail, .. } = &*self.0;
+        let kind = format!("{TYPE_BASE}{}", code.replace('_', "-"));
+        let status = status.as_u16();
+        json!({ "type": kind, "title": title, "status": status, "code": code, "detail": detail })
+    }
+
     /// The answer, with the path that was asked and the request's name.
     pub(crate) fn into_response(self, instance: &str, request_id: &str) -> Response<Body> {
         let inner = *self.0;
@@ -185,6 +199,7 @@ pub(crate) fn index(ready: bool) -> Response<Body> {
     let ways = json!({
         "one provider": "/p/{integration}/{path}",
         "a route with failover": "/r/{route}/{path}",
+        "many calls in one": "POST /batch",
     });
     json(StatusCode::OK, &json!({ "name": "signalbox gateway", "ready": ready, "call": ways }))
 }
