@@ -20,6 +20,7 @@ mod near;
 mod board;
 mod snapshot;
 
+mod guard;
 mod lanes;
 mod proxy;
 mod serve;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner as Gateway;
+use crate::guard::Guard;
 use crate::lanes::Lanes;
 use crate::proxy::proxy;
 use crate::proxy::upgrade::{self, Slot};
@@ -121,7 +122,7 @@ async fn connection(
             Ok::<_, Infallible>(response)
         }
     });
-    let serving = server.serve_connection_with_upgrades(TokioIo::new(tcp), service);
+    let serving = server.serve_connection_with_upgrades(TokioIo::new(Guard::new(tcp)), service);
     let mut serving = std::pin::pin!(serving);
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
