@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::proxy::converse::Spoken;
+use crate::proxy::encoding::Decoded;
 use crate::proxy::record::Watched;
 
 /// Anything that can go wrong with a body.
@@ -23,6 +24,8 @@ pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) enum Body {
     /// Bytes at hand; none when they were sent.
     Whole(Option<Bytes>),
+    /// An answer that is decoded for its caller.
+    Decoded(Box<Decoded>),
     /// A provider's answer as it comes.
     Passing(Box<Watched>),
     /// The same in other words.
@@ -81,6 +84,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Decoded(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Passing(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Spoken(body) => Pin::new(&mut **body).poll_frame(cx),
         }
@@ -89,6 +93,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Decoded(body) => body.is_end_stream(),
             Self::Passing(body) => body.is_end_stream(),
             Self::Spoken(body) => body.is_end_stream(),
         }
@@ -97,6 +102,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Decoded(body) => body.size_hint(),
             Self::Passing(body) => body.size_hint(),
             Self::Spoken(body) => body.size_hint(),
         }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -67,7 +67,9 @@ pub(crate) async fn proxy(
         let outcome = if path == batch::PATH {
             Box::pin(batch::batch(gateway, peer, now, request)).await
         } else {
-            Box::pin(carry(gateway, peer, now, request)).await
+            let accepts = request.headers().get(ACCEPT_ENCODING).cloned();
+            let answered = Box::pin(carry(gateway, peer, now, request)).await;
+            answered.map(|response| encoding::fit(response, accepts))
         };
         match outcome {
             Ok(response) => response,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use egress::sign::SignError;
 use egress::{Blame, Limits};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use model::Timestamp;
@@ -22,6 +22,7 @@ use super::admit::Call;
 use super::converse::{Listener, Shape, Voice};
 use super::dress::{self, dress};
 use super::echo::Needles;
+use super::encoding;
 use super::join;
 use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
@@ -401,7 +402,10 @@ fn answered(
         head.headers.insert(CONTENT_LENGTH, length);
     }
     let held = match key {
-        Some(key) => hide(integration, &key.needles, &mut head, held),
+        Some(key) => {
+            let held = if rest.is_none() { unveil(&key.needles, &mut head, held) } else { held };
+            hide(integration, &key.needles, &mut head, held)
+        }
         None => held,
     };
     let voice = listener.and_then(|listener| listener.voice(status, &head.headers, &held));
@@ -422,6 +426,16 @@ fn answered(
             answer: Some(answer),
         }),
     }
+}
+
+/// Gives a compressed body plainly where it holds the key, so that it can be hidden there.
+fn unveil(needles: &Needles, head: &mut http::response::Parts, held: Bytes) -> Bytes {
+    let Some(plain) = encoding::opened(&head.headers, &held).map(Bytes::from) else { return held };
+    if needles.mask(plain.clone()).1 == 0 {
+        return held;
+    }
+    head.headers.remove(CONTENT_ENCODING);
+    plain
 }
 
 /// Takes the key out of its own answer.

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
 
+use super::encoding;
 use crate::snapshot::Integration;
 
 /// Headers of one connection (RFC 9110, section 7.6.1), besides those that `Connection` names.
@@ -104,8 +105,9 @@ pub(crate) fn dress(
         head.headers.insert(name, value.clone());
     }
     if integration.reads_good_bodies {
-        // An error inside of a 200 can only be seen in a body that is not compressed.
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // An error inside of a 200 can only be seen in a body that we can read.
+        let readable = encoding::readable(&head.headers);
+        head.headers.insert(ACCEPT_ENCODING, readable);
     }
     head
 }

@@ -10,14 +10,18 @@ use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 
+mod decoded;
 mod zstd;
 
+pub(crate) use decoded::{Decoded, fit};
 use zstd::Zstd;
 
 /// How many bytes may come of one.
 const RATIO_MAX: u64 = 100;
 /// So many bytes may come of any beginning.
 const FIRST_BYTES_MAX: u64 = 64 * 1024;
+/// The largest plain body that is judged, in bytes: as much as rules look into.
+const OPENED_BYTES_MAX: usize = catalogue::BODY_BYTES_MAX;
 /// Bytes that are decoded at a time, so that little is held at once.
 const STEP_BYTES: usize = 4 * 1024;
 
@@ -154,6 +158,14 @@ pub(crate) fn decode(coding: Coding, body: &[u8], bytes_max: usize) -> Result<Ve
     }
     decoder.end(&mut |bytes| plain.extend_from_slice(bytes))?;
     if plain.len() > bytes_max { Err(Undecodable) } else { Ok(plain) }
+}
+
+/// The plain bytes of a whole body that is held, if it is coded and they can be had.
+pub(crate) fn opened(headers: &HeaderMap, held: &[u8]) -> Option<Vec<u8>> {
+    match Coding::of(headers) {
+        Coded::By(coding) if !held.is_empty() => decode(coding, held, OPENED_BYTES_MAX).ok(),
+        _ => None,
+    }
 }
 
 // === impl Decoder ===

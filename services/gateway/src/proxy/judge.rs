@@ -15,6 +15,8 @@ use http_body_util::BodyExt;
 use model::health::Reason;
 use tokio::time::timeout;
 
+use super::encoding::opened;
+
 /// The most of an answer's body that is held, in bytes.
 pub(crate) const HELD_BYTES_MAX: usize = 64 * 1024;
 /// How long a body is held for, in milliseconds.
@@ -61,7 +63,13 @@ pub(crate) async fn judge(
     }
     let pairs: Vec<(&str, &str)> =
         head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-    let seen: &[u8] = if whole { &held } else { &[] };
+    // What is compressed is judged by a copy that is not; the bytes themselves pass on as they came.
+    let opened = if whole { opened(&head.headers, &held) } else { None };
+    let seen: &[u8] = match &opened {
+        Some(plain) => plain,
+        None if whole => &held,
+        None => &[],
+    };
     let verdict = catalogue::judge(provider, &Answer { status, headers: &pairs, body: seen });
     let rest = (!whole).then_some(body);
     Ok(Judged { head, held, rest, reason: verdict.reason, retry_after: verdict.retry_after })

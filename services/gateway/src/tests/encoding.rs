@@ -1,0 +1,75 @@
+//! Compressed bodies: passed on as they are, read where an error may hide in them, decoded for who cannot read them.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+
+use super::house::{House, integration, route};
+use super::provider::{Provider, Seen};
+
+fn gzip(text: &str) -> Bytes {
+    let mut to = GzEncoder::new(Vec::new(), Compression::default());
+    to.write_all(text.as_bytes()).expect("memory");
+    to.finish().expect("memory").into()
+}
+
+/// A provider whose answers are all compressed.
+async fn compressed(text: &'static str) -> Provider {
+    let provider = Provider::start("a").await;
+    provider.will(move |_| async move {
+        let answer = http::Response::builder().header("content-encoding", "gzip").header("etag", "\"1\"");
+        let answer = answer.header("content-type", "application/json");
+        answer.body(Full::new(gzip(text)).boxed_unsync()).expect("an answer")
+    });
+    provider
+}
+
+#[tokio::test]
+async fn what_is_compressed_passes_unless_the_caller_cannot_read_it() {
+    let (house, provider) = (House::start().await, compressed(r#"{"price":1.10}"#).await);
+    house.configure(|s| integration(s, "a", &provider.url(), json!({}))).await;
+    let get = |accept: &'static str| {
+        house.call(house.request("GET", "/p/a/x").header("accept-encoding", accept), "")
+    };
+    let got = get("br, gzip;q=0.5").await;
+    assert_eq!((got.header("content-encoding"), &got.body), ("gzip", &gzip(r#"{"price":1.10}"#)));
+    assert_eq!(provider.last().header("accept-encoding").as_deref(), Some("br, gzip;q=0.5"));
+    assert_eq!(house.get("/p/a/x").await.header("content-encoding"), "gzip");
+    let got = get("br").await;
+    assert_eq!((got.header("content-encoding"), got.text().as_str()), ("", r#"{"price":1.10}"#));
+    assert_eq!((got.header("etag"), got.header("vary")), ("W/\"1\"", "accept-encoding"));
+    // What callers compress is not looked at.
+    let body = gzip("a question");
+    let request = house.request("POST", "/p/a/x").header("content-encoding", "gzip");
+    house.call(request, body.clone()).await;
+    let Seen { body: came, headers, .. } = provider.last();
+    assert_eq!((came, headers["content-encoding"].as_bytes()), (body, &b"gzip"[..]));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_compressed_error_inside_of_a_200_fails_over_and_hides_the_key() {
+    let note = r#"{"Information":"We have detected your API key as ABCDEFGH12345678 and our standard API rate limit is 25 requests per day."}"#;
+    let (house, limited, good) = (House::start().await, compressed(note).await, Provider::start("b").await);
+    house.key("k", &[("api_key", "ABCDEFGH12345678")]).await;
+    house
+        .configure(|s| {
+            let keyed = json!({ "provider": "alpha_vantage", "key": "k", "auth": null });
+            integration(s, "limited", &limited.url(), keyed);
+            integration(s, "good", &good.url(), json!({}));
+            route(s, "both", &["limited", "good"], json!({}));
+        })
+        .await;
+    let request = |path: &str| house.request("GET", path).header("accept-encoding", "gzip, dcz");
+    let got = house.call(request("/r/both/query?function=A"), "").await;
+    assert_eq!((got.text().as_str(), got.header("x-signalbox-attempts")), ("b", "2"));
+    assert_eq!(limited.last().header("accept-encoding").as_deref(), Some("gzip"));
+    let got = house.call(request("/p/limited/query?function=A"), "").await;
+    assert_eq!(got.header("content-encoding"), "");
+    assert!(!got.text().contains("ABCDEFGH12345678") && got.text().contains("****"), "{}", got.text());
+    house.stop().await;
+}
