@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod boards;
 #[cfg(test)]
+mod caching;
+#[cfg(test)]
 mod chats;
 #[cfg(test)]
 mod distributed;

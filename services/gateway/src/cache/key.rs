@@ -170,8 +170,7 @@ mod tests {
         let mut rng = rand::rng();
         let letters = ["", "a", "b", "ab", "ba", "a/b", "?", "a?b", "GET", "\0", "r", "p", ",", "a,b", "/"];
         for _ in 0..100_000 {
-            let mut parts: Vec<&str> =
-                (0..7).map(|_| letters[rng.random_range(0..letters.len())]).collect();
+            let mut parts: Vec<&str> = (0..7).map(|_| letters[rng.random_range(0..letters.len())]).collect();
             let one = of(&parts);
             let changed = rng.random_range(0..7);
             let before = parts[changed];

@@ -72,7 +72,10 @@ impl Rules {
     pub(crate) fn times(&self, path: &str) -> Option<Times> {
         let own = self.endpoints.iter().find(|(endpoint, _)| is_below(endpoint, path));
         let times = own.map_or(self.all, |(_, times)| *times);
-        let on = times.by_provider || times.ttl > 0 || times.stale_if_error > 0 || times.stale_while_revalidate > 0;
+        let on = times.by_provider
+            || times.ttl > 0
+            || times.stale_if_error > 0
+            || times.stale_while_revalidate > 0;
         on.then_some(times)
     }
 

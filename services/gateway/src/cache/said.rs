@@ -99,7 +99,8 @@ pub(crate) fn directives<'h>(headers: &'h HeaderMap, mut each: impl FnMut(&str, 
             c == ',' && !quoted
         });
         for part in parts {
-            let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
             let value = value.map(|value| value.trim().trim_matches('"'));
             each(&name.trim().to_ascii_lowercase(), value);
         }

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use model::{IntegrationId, Timestamp};
 
 use super::*;
-use key::Door;
 use kept::Origin;
+use key::Door;
 use said::Said;
 
 fn key(path: &str, query: Option<&str>) -> Key {

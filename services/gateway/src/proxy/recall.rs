@@ -63,7 +63,6 @@ pub(crate) struct Plan {
 }
 
 /// What came of looking.
-#[expect(clippy::large_enum_variant, reason = "one a call, taken apart at once")]
 pub(crate) enum Recalled {
     /// An answer.
     Answer(Response<Body>),
@@ -168,10 +167,9 @@ impl Plan {
             return None;
         }
         let word = if age < windows.fresh { "hit" } else { "stale" };
-        if windows.while_revalidate > windows.fresh {
-            if is_hot(kept.ask(), age, windows.fresh) || word == "stale" {
-                refresh::behind(gateway, call, self, &kept);
-            }
+        let behind = windows.while_revalidate > windows.fresh;
+        if behind && (is_hot(kept.ask(), age, windows.fresh) || word == "stale") {
+            refresh::behind(gateway, call, self, &kept);
         }
         Some(answer(call, &kept, &member, word, (age, windows)))
     }
@@ -226,7 +224,11 @@ impl Plan {
             && *may_keep
             && head.status == StatusCode::OK
             && self.times.keeps(&said)
-            && head.headers.get_all(VARY).iter().all(|vary| vary.to_str().is_ok_and(|v| self.rules.covers(v)))
+            && head
+                .headers
+                .get_all(VARY)
+                .iter()
+                .all(|vary| vary.to_str().is_ok_and(|v| self.rules.covers(v)))
             && !is_stream(&head.headers)
             && len.is_none_or(|len| len <= max);
         let kept = may.then(|| Kept::new(&head.headers, origin(found), said));
@@ -252,7 +254,8 @@ impl Plan {
         found: &Answer,
     ) -> Option<Response<Body>> {
         let old = call.revalidates.as_ref().filter(|_| found.head.status == StatusCode::NOT_MODIFIED)?;
-        let same = old.origin.integration == found.integration.id && old.origin.print == found.integration.print;
+        let same =
+            old.origin.integration == found.integration.id && old.origin.print == found.integration.print;
         if !same {
             return None;
         }

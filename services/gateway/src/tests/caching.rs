@@ -174,9 +174,11 @@ async fn one_of_those_who_wait_asks_again_when_the_first_failed() {
 
 #[tokio::test]
 async fn an_answer_that_may_not_be_shared_is_its_own_callers() {
-    for headers in
-        [&[("cache-control", "no-store")][..], &[("content-type", "text/event-stream")], &[("set-cookie", "a=b")]]
-    {
+    for headers in [
+        &[("cache-control", "no-store")][..],
+        &[("content-type", "text/event-stream")],
+        &[("set-cookie", "a=b")],
+    ] {
         let (house, a) = cached_route(json!({ "ttl_secs": 600 })).await;
         let open = gated(&a, headers);
         let first = get(&house, "/r/quotes/x");
@@ -256,7 +258,8 @@ async fn a_caller_asks_for_real_time_or_for_what_is_kept() {
 #[tokio::test]
 async fn integrations_and_endpoints_have_times_of_their_own() {
     let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
-    let cache = json!({ "cache": { "endpoints": { "/quote": { "ttl_secs": 600, "stale_if_error_secs": 600 } } } });
+    let cache =
+        json!({ "cache": { "endpoints": { "/quote": { "ttl_secs": 600, "stale_if_error_secs": 600 } } } });
     house
         .configure(|s| {
             integration(s, "a", &a.url(), cache.clone());

@@ -36,9 +36,8 @@ fn follow(joined: Joined) -> Follow {
 async fn all_who_follow_get_the_leaders_answer() {
     let flights = Flights::default();
     let leader = lead(flights.join(&key()));
-    let followers: Vec<_> = (0..1_000)
-        .map(|_| tokio::spawn(follow(flights.join(&key())).until(Instant::now() + LONG)))
-        .collect();
+    let followers: Vec<_> =
+        (0..1_000).map(|_| tokio::spawn(follow(flights.join(&key())).until(Instant::now() + LONG))).collect();
     assert!(leader.is_followed());
     let answer = kept();
     leader.land(&answer);

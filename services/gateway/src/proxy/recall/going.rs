@@ -27,12 +27,7 @@ struct Going {
 }
 
 /// Asks the members; the kept answer's own, whether it is still true.
-pub(crate) async fn go(
-    gateway: &Arc<Gateway>,
-    mut call: Call,
-    members: Chosen,
-    plan: Plan,
-) -> Gone {
+pub(crate) async fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, plan: Plan) -> Gone {
     call.revalidates = plan.old.clone().filter(|old| old.said.has_validator);
     let followers = plan.lead.as_ref().map(super::Lead::followers);
     let own = gateway.clone();
@@ -72,8 +67,11 @@ impl Future for Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        let Some(call) = self.call.take().filter(|_| self.followers.load(Ordering::Acquire) > 0) else { return };
-        let (Ok(runtime), Some(permit)) = (tokio::runtime::Handle::try_current(), self.gateway.cache.behind())
+        let Some(call) = self.call.take().filter(|_| self.followers.load(Ordering::Acquire) > 0) else {
+            return;
+        };
+        let (Ok(runtime), Some(permit)) =
+            (tokio::runtime::Handle::try_current(), self.gateway.cache.behind())
         else {
             return;
         };

@@ -69,7 +69,8 @@ impl Place {
     /// Reads the rest for those who wait.
     pub(crate) fn go_on(mut self, ahead: Option<Bytes>, rest: Option<egress::Body>) {
         let followed = self.lead.as_ref().is_some_and(Lead::is_followed);
-        let (Some(mut rest), Ok(runtime), true) = (rest, tokio::runtime::Handle::try_current(), followed) else {
+        let (Some(mut rest), Ok(runtime), true) = (rest, tokio::runtime::Handle::try_current(), followed)
+        else {
             return;
         };
         let Some(permit) = self.cache.behind() else { return };

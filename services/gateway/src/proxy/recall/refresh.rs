@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::super::admit::Call;
 use super::super::{callable, dress};
-use super::going::{finish, go};
 use super::Plan;
+use super::going::{finish, go};
 use crate::Inner as Gateway;
 use crate::cache::flight::Joined;
 use crate::cache::kept::Kept;
