@@ -9,6 +9,8 @@ mod caching;
 #[cfg(test)]
 mod chats;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod distributed;
 #[cfg(test)]
 mod each_part;
