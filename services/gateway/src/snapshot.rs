@@ -92,6 +92,8 @@ pub(crate) struct Integration {
     pub(crate) params: Vec<Parameter>,
     /// How long an answer's head may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// Limits of a call's steps.
+    pub(crate) timeouts: model::integration::Timeouts,
     /// From when on an answer is slow, in milliseconds.
     pub(crate) slow_ms: u64,
     /// Repeats here.

@@ -15,6 +15,7 @@ mod limits;
 mod operating;
 mod passing;
 mod routing;
+mod streaming;
 mod telling;
 mod tokens;
 mod websocket;

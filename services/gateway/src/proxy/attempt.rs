@@ -227,6 +227,9 @@ async fn send(
         head_ms,
         idle_ms: gateway.settings.idle_timeout_ms,
         upgrade: call.upgrade,
+        connect_ms: integration.timeouts.connect_ms.map(u64::from),
+        first_byte_ms: integration.timeouts.first_byte_ms.map(u64::from),
+        total_ms: integration.timeouts.total_ms.filter(|_| !call.upgrade).map(u64::from),
         ..Limits::default()
     };
     let (egress, upstream) = (gateway.egress.clone(), integration.upstream.clone());

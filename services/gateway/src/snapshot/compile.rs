@@ -189,6 +189,7 @@ fn integration(
         params: params(given, provider, &auth),
         auth,
         timeout_ms: u64::from(given.timeout_ms),
+        timeouts: given.timeouts,
         slow_ms: slow_ms(given, provider),
         retry: given.retry,
         cost_micros: match given.cost.per_request_micros {

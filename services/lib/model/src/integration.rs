@@ -50,6 +50,9 @@ pub struct Integration {
     /// How long a call may take to its answer's head, in milliseconds: 100 to 600,000.
     #[serde(default = "timeout_ms")]
     pub timeout_ms: u32,
+    /// Further limits of time, beside `timeout_ms`.
+    #[serde(default)]
+    pub timeouts: Timeouts,
     /// Repeats at the same integration.
     #[serde(default)]
     pub retry: Retry,
@@ -78,6 +81,21 @@ pub struct Integration {
     /// Settings of this provider alone.
     #[serde(default)]
     pub settings: Map<String, Value>,
+}
+
+/// Limits of a call's steps, in milliseconds: 1 to 86,400,000. One that is absent does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// How long a connection may take to open: name, TCP and TLS.
+    #[serde(default)]
+    pub connect_ms: Option<u32>,
+    /// How long the head of the answer may take on an open connection.
+    #[serde(default)]
+    pub first_byte_ms: Option<u32>,
+    /// How long the whole call may take, to the last byte of the answer.
+    #[serde(default)]
+    pub total_ms: Option<u32>,
 }
 
 /// Repeats of a call that is safe to repeat, at the same integration.
