@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use catalogue::{Answer, Provider};
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use model::health::Reason;
@@ -56,6 +56,12 @@ pub(crate) async fn judge(
         let rest = (!whole).then_some(body);
         return Ok(Judged { head, held, rest, reason: None, retry_after: None });
     }
+    // The APIs of the catalogue answer no pages: what does is a guard or a portal on the way, whatever its status.
+    if head.status == StatusCode::OK && !provider.is_custom() && media_type(&head.headers) == "text/html" {
+        let rest = (!whole).then_some(body);
+        let reason = Some(Reason::UpstreamError);
+        return Ok(Judged { head, held, rest, reason, retry_after: None });
+    }
     // The plain case: a good answer of a provider that tells errors by their status.
     if head.status.is_success() && !provider.has_rule_for(status) {
         let rest = (!whole).then_some(body);
@@ -72,7 +78,22 @@ pub(crate) async fn judge(
     };
     let verdict = catalogue::judge(provider, &Answer { status, headers: &pairs, body: seen });
     let rest = (!whole).then_some(body);
-    Ok(Judged { head, held, rest, reason: verdict.reason, retry_after: verdict.retry_after })
+    let garbled = || whole && is_garbled(&head.headers, &held);
+    let reason = verdict.reason.or_else(|| garbled().then_some(Reason::UpstreamError));
+    Ok(Judged { head, held, rest, reason, retry_after: verdict.retry_after })
+}
+
+/// Whether a whole body says that it is JSON, and is not.
+fn is_garbled(headers: &HeaderMap, body: &Bytes) -> bool {
+    media_type(headers) == "application/json"
+        && !body.is_empty()
+        && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err()
+}
+
+/// The media type without its parameters.
+fn media_type(headers: &HeaderMap) -> &str {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().unwrap_or_default().trim()
 }
 
 /// Reads a body up to the bound, and says whether that was all of it. Stopped half-way, what was read is in `held`.

@@ -159,6 +159,30 @@ async fn an_error_inside_of_a_200_is_an_error() {
 }
 
 #[tokio::test]
+async fn garbage_inside_of_a_200_is_trouble() {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
+    house
+        .configure(|s| {
+            let of = json!({ "provider": "kraken", "auth": { "scheme": "none" } });
+            integration(s, "a", &a.url(), of);
+            integration(s, "b", &b.url(), json!({}));
+            route(s, "both", &["a", "b"], json!({}));
+        })
+        .await;
+    for (kind, body) in
+        [("application/json", r#"{"error":[],"result":{"#), ("text/html; charset=utf-8", "<html>hello</html>")]
+    {
+        let kind: &'static [(&'static str, &'static str)] = Box::leak(Box::new([("content-type", kind)]));
+        a.always(200, kind, body);
+        assert_eq!(house.get("/r/both/0/public/Ticker").await.text(), "b", "{body}");
+        // A call past all routes has what the provider said.
+        let direct = house.get("/p/a/0/public/Ticker").await;
+        assert_eq!((direct.status.as_u16(), direct.text().as_str()), (200, body));
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn failovers_word_is_followed_but_never_a_lower_epoch() {
     let (house, a, b) = pair(json!({})).await;
     let routes = house.bus.bucket(Bucket::Routes).await.expect("declared");

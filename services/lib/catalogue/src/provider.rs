@@ -168,6 +168,11 @@ pub enum LifecycleState {
 // === impl Provider ===
 
 impl Provider {
+    /// Whether it is the one that stands for all that the catalogue does not know.
+    pub fn is_custom(&self) -> bool {
+        self.id.as_str() == CUSTOM_PROVIDER
+    }
+
     /// The provider of integrations that bring their own address and scheme: no rules, default judging.
     pub fn custom() -> &'static Self {
         static CUSTOM: LazyLock<Provider> = LazyLock::new(|| {
