@@ -162,9 +162,10 @@ impl Meters {
 }
 
 /// Whether an answer, as it came, will be known to be whole at its end, and is for no session: one that ends with its
-/// connection could have been cut anywhere.
-pub(crate) fn is_whole(head: &Parts) -> bool {
-    let framed = head.version == Version::HTTP_2
+/// connection could have been cut anywhere, unless it was read to its end and understood.
+pub(crate) fn is_whole(head: &Parts, understood: bool) -> bool {
+    let framed = understood
+        || head.version == Version::HTTP_2
         || head.headers.contains_key(CONTENT_LENGTH)
         || head.headers.contains_key(TRANSFER_ENCODING)
         || head.status == StatusCode::NOT_MODIFIED;

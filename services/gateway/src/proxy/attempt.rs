@@ -396,7 +396,7 @@ fn answered(
 ) -> Tried {
     let Judged { mut head, held, mut rest, reason, retry_after } = judged;
     let status = head.status.as_u16();
-    let may_keep = reason.is_none() && crate::cache::is_whole(&head);
+    let may_keep = reason.is_none() && crate::cache::is_whole(&head, operates);
     let length = head.headers.get(CONTENT_LENGTH).cloned();
     dress::undress_answer(&mut head.headers);
     // An answer without a body (to HEAD, or 304) says how long it would be; nothing else tells the caller.
