@@ -106,7 +106,9 @@ impl FromRequestParts<Api> for Caller {
         if let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) {
             return by_session(api, &cookie, parts, address, request_id).await;
         }
-        Err(Problem::unauthorized("send `Authorization: Bearer sbt_…`, or log in with POST /api/v1/sessions"))
+        Err(Problem::unauthorized(
+            "send a Signalbox token as `Authorization: Bearer …`, or log in with POST /api/v1/sessions",
+        ))
     }
 }
 

@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::resources::{
-    alerts, audit, caches, deliveries, integrations, keys, providers, routes as route, sessions, silences, stream,
-    templates, tokens, usage, users, webhooks,
+    alerts, audit, caches, deliveries, integrations, keys, providers, routes as route, sessions, silences,
+    stream, templates, tokens, usage, users, webhooks,
 };
 use crate::state::Api;
 use crate::{actions, idempotency};

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use model::audit::Verb;
 use model::config::Kind;
-use model::route::{Route, RouteNow};
+use model::route::{Route, RouteCause, RouteNow};
 use model::token::Permission;
 use model::{IntegrationId, RouteId};
 use runtime::Problem;
@@ -38,7 +38,21 @@ pub(crate) struct View {
 }
 
 fn view(api: &Api, kept: Kept<StoredRoute>) -> View {
-    View { now: api.live.route(&kept.body.route.id), kept }
+    View { now: api.live.route(&kept.body.route.id).map(|now| obeying(now, kept.body.pinned.as_ref())), kept }
+}
+
+/// What is true of a route once the operator's last word is: gateways obey a pin as soon as they have the
+/// configuration, and failover writes it down a moment later.
+fn obeying(now: RouteNow, pin: Option<&IntegrationId>) -> RouteNow {
+    match pin {
+        _ if now.pinned.as_ref() == pin => now,
+        Some(pin) => {
+            let pinned = Some(pin.clone());
+            RouteNow { active: pinned.clone(), cause: RouteCause::Pinned, reason: None, pinned, ..now }
+        }
+        // Where it goes now is failover's to say.
+        None => RouteNow { pinned: None, ..now },
+    }
 }
 
 fn find<'a>(config: &'a Config, id: &str) -> Result<&'a Kept<StoredRoute>, Problem> {
@@ -302,4 +316,30 @@ pub(crate) async fn undrain(
         Ok(next)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_answered_before_failover_wrote_it_down() {
+        let id = |text: &str| IntegrationId::new(text).expect("an id");
+        let now = RouteNow {
+            route: RouteId::new("quotes").expect("an id"),
+            active: Some(id("a")),
+            cause: RouteCause::Preferred,
+            reason: None,
+            since: model::Timestamp::from_millis(1_000),
+            epoch: 1,
+            version: 2,
+            pinned: None,
+        };
+        assert_eq!(obeying(now.clone(), None), now);
+        let pinned = obeying(now, Some(&id("b")));
+        assert_eq!((&pinned.active, &pinned.pinned), (&Some(id("b")), &Some(id("b"))));
+        assert_eq!(pinned.cause, RouteCause::Pinned);
+        assert_eq!(obeying(pinned.clone(), Some(&id("b"))), pinned, "failover wrote it down");
+        assert_eq!(obeying(pinned, None).pinned, None);
+    }
 }
