@@ -1,7 +1,8 @@
 //! Delivers: finds lanes that are due, works on each in a task of its own, and on no more at once than is allowed.
 //!
 //! The rows in the database are the truth; messages on the bus and the clock only wake. A lane is one webhook: it is
-//! held by one worker at a time, so deliveries keep their order, and a target that hangs holds its own lane alone.
+//! held by one worker at a time, so deliveries keep their order (the most urgent first), and a target that hangs holds
+//! its own lane alone.
 
 mod disable;
 mod lane;
@@ -89,7 +90,7 @@ async fn start(
         busy.insert(webhook.clone());
         lanes.spawn(lane::work(Arc::clone(desk), webhook, stopping.clone()));
     }
-    let next = desk.store.lanes_next_due().await?;
+    let next = desk.store.lanes_next_due(now).await?;
     let wait = next.map_or(poll, |at| at.since(Timestamp::now()));
     // A lane that is due and was not started is somebody else's: the shortest wait keeps this from spinning.
     Ok(wait.clamp(Duration::from_millis(20), poll))

@@ -21,8 +21,6 @@ use crate::select::{Plan, is_news, plan};
 
 /// How long a database that is away is left alone before it is asked again.
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
-/// Longer than anything waits: to see the oldest delivery of a lane whenever it is due.
-const ANY_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Deliveries of a webhook that are looked through for what it last heard of an alert.
 const HEARD_MAX: u32 = 100;
 
@@ -137,7 +135,7 @@ async fn heard_raised(desk: &Desk, webhook: &WebhookId, told: &Told) -> store::R
 /// its target asked for stays.
 async fn hurry(desk: &Desk, webhook: &WebhookId, now: Timestamp) -> store::Result<()> {
     let soon = now.plus(Duration::from_millis(desk.settings.hurry_ms));
-    let Some(oldest) = desk.store.lane_next(webhook, now.plus(ANY_PAUSE)).await? else { return Ok(()) };
+    let Some(oldest) = desk.store.lane_oldest(webhook).await? else { return Ok(()) };
     let delivery = oldest.delivery;
     if delivery.attempts > 0 && delivery.due_at.is_some_and(|at| at > soon) {
         desk.hold(&delivery.id, soon).await?;

@@ -41,7 +41,8 @@ pub(crate) async fn of(db: &Db, delivery: &DeliveryId) -> Result<Vec<Attempt>> {
 }
 
 impl Store {
-    /// Writes that an attempt begins: `attempt` is one more than the delivery has. [`Error::Stale`] when somebody else
+    /// Writes that an attempt begins: `attempt` is one more than the delivery has. Counts in the lane whether it passed
+    /// an older delivery. [`Error::Stale`] when somebody else
     /// began it or the delivery does not wait any more: do not send.
     pub async fn attempt_begin(&self, delivery: &DeliveryId, attempt: u32, at: Timestamp) -> Result<()> {
         settle(|| async {
@@ -49,7 +50,7 @@ impl Store {
             let row = tx
                 .optional(
                     "UPDATE deliveries SET attempts = $2
-                     WHERE id = $1 AND state = 'pending' AND attempts = $3 RETURNING webhook",
+                     WHERE id = $1 AND state = 'pending' AND attempts = $3 RETURNING webhook, seq",
                     &values![delivery, attempt, attempt.saturating_sub(1)],
                 )
                 .await?
@@ -58,6 +59,13 @@ impl Store {
                 "INSERT INTO attempts (delivery, attempt, webhook, at, outcome, duration_ms)
                  VALUES ($1, $2, $3, $4, 'unknown', 0)",
                 &values![delivery, attempt, row.text("webhook")?, at],
+            )
+            .await?;
+            tx.execute(
+                "UPDATE lanes SET overtaken = CASE WHEN EXISTS
+                   (SELECT 1 FROM deliveries WHERE webhook = $1 AND state = 'pending' AND seq < $2)
+                 THEN overtaken + 1 ELSE 0 END WHERE webhook = $1",
+                &values![row.text("webhook")?, row.int("seq")?],
             )
             .await?;
             tx.commit().await

@@ -13,6 +13,7 @@ use model::{DeliveryId, Envelope, EventId, Timestamp, WebhookId};
 use crate::alerts::{self, AlertWrite};
 use crate::db::{Row, Statement, Tx, Value, settle, values};
 use crate::inbox::{self, Consumer};
+use crate::urgency::urgency;
 use crate::{Error, Result, Store, attempts, outbox};
 
 /// Deliveries in one page at most.
@@ -226,7 +227,7 @@ pub(crate) async fn insert(tx: &mut Tx, deliveries: &[NewDelivery]) -> Result<()
     let rows = deliveries.iter().map(columns).collect::<Result<Vec<_>>>()?;
     tx.insert(
         "INSERT INTO deliveries (id, webhook, event, phase, fingerprint, title, state, attempts, created_at, due_at,
-                                 ended_at, failure, replay_of, alert) VALUES ",
+                                 ended_at, failure, replay_of, alert, urgency) VALUES ",
         &rows,
         "",
     )
@@ -251,7 +252,8 @@ fn columns(new: &NewDelivery) -> Result<Vec<Value>> {
         delivery.ended_at,
         delivery.failure.as_deref(),
         delivery.replay_of.as_ref().map(DeliveryId::as_str),
-        alert
+        alert,
+        urgency(new.alert.severity)
     ]
     .to_vec())
 }

@@ -1,30 +1,38 @@
 //! Lanes: one for each webhook, held by one worker at a time, so that deliveries keep their order and a slow target
-//! has one request in flight. A lane is taken by compare-and-set and ends by itself when its holder dies.
+//! has one request in flight. A lane is taken by compare-and-set and ends by itself when its holder dies. Which delivery
+//! has its turn is said in `urgency`.
 
 use model::{Timestamp, WebhookId};
 
 use crate::db::{Row, values};
 use crate::deliveries::{DueDelivery, due, select_delivery};
+use crate::urgency::{OVERTAKEN_MAX, impatient, impatient_since, urgent};
 use crate::{Result, Store};
 
 /// Lanes that are looked at for the next due date, more than anyone has webhooks.
 const LANES_MAX: u32 = 10_000;
 
 impl Store {
-    /// Webhooks whose oldest waiting delivery is due, whose lane nobody holds and which do not pause; those that wait
-    /// longest first.
+    /// Webhooks whose next delivery is due, whose lane nobody holds and which do not pause; those that wait longest
+    /// first.
     pub async fn lanes_due(&self, now: Timestamp, limit: u32) -> Result<Vec<WebhookId>> {
         self.db()
             .all(
-                "SELECT webhook FROM
-                   (SELECT lanes.webhook AS webhook,
-                      (SELECT due_at FROM deliveries
-                       WHERE deliveries.webhook = lanes.webhook AND state = 'pending' ORDER BY seq LIMIT 1) AS due_at
-                    FROM lanes
-                    WHERE (holder IS NULL OR held_until <= $1) AND (paused_until IS NULL OR paused_until <= $1))
-                   AS free
-                 WHERE due_at <= $1 ORDER BY due_at, webhook LIMIT $2",
-                &values![now, limit],
+                concat!(
+                    "SELECT webhook FROM
+                       (SELECT lanes.webhook AS webhook,
+                          (SELECT MIN(due_at) FROM deliveries
+                           WHERE due_at <= $1 AND (seq = ",
+                    impatient!("lanes.webhook", "$2", "$3"),
+                    " OR seq = ",
+                    urgent!("lanes.webhook"),
+                    ")) AS due_at
+                        FROM lanes
+                        WHERE (holder IS NULL OR held_until <= $1) AND (paused_until IS NULL OR paused_until <= $1))
+                       AS free
+                     WHERE due_at IS NOT NULL ORDER BY due_at, webhook LIMIT $4"
+                ),
+                &values![now, impatient_since(now), OVERTAKEN_MAX, limit],
             )
             .await?
             .iter()
@@ -88,35 +96,56 @@ impl Store {
             .map(drop)
     }
 
-    /// The oldest waiting delivery of a webhook, when it is due and the webhook does not pause. Younger ones wait
-    /// behind it.
+    /// The delivery of a webhook whose turn it is, when it is due and the webhook does not pause: the most urgent one
+    /// behind the earlier ones of its own alert, or the oldest one when it was passed too often. The others wait.
     pub async fn lane_next(&self, webhook: &WebhookId, now: Timestamp) -> Result<Option<DueDelivery>> {
+        let next = self
+            .db()
+            .optional(
+                concat!(
+                    select_delivery!(
+                        " WHERE NOT EXISTS (SELECT 1 FROM lanes WHERE lanes.webhook = $1 AND paused_until > $2)
+                            AND due_at <= $2 AND seq = COALESCE((SELECT old.seq FROM deliveries old
+                                WHERE old.due_at <= $2 AND old.seq = "
+                    ),
+                    impatient!("$1", "$3", "$4"),
+                    "), ",
+                    urgent!("$1"),
+                    ")"
+                ),
+                &values![webhook, now, impatient_since(now), OVERTAKEN_MAX],
+            )
+            .await?;
+        next.as_ref().map(due).transpose()
+    }
+
+    /// The oldest waiting delivery of a webhook, whenever it is due.
+    pub async fn lane_oldest(&self, webhook: &WebhookId) -> Result<Option<DueDelivery>> {
         let oldest = self
             .db()
             .optional(
-                select_delivery!(
-                    " WHERE webhook = $1 AND state = 'pending'
-                      AND NOT EXISTS (SELECT 1 FROM lanes WHERE lanes.webhook = $1 AND paused_until > $2)
-                     ORDER BY seq LIMIT 1"
-                ),
-                &values![webhook, now],
+                select_delivery!(" WHERE webhook = $1 AND state = 'pending' ORDER BY seq LIMIT 1"),
+                &values![webhook],
             )
             .await?;
-        let oldest = oldest.as_ref().map(due).transpose()?;
-        Ok(oldest.filter(|oldest| oldest.delivery.due_at.is_some_and(|at| at <= now)))
+        oldest.as_ref().map(due).transpose()
     }
 
-    /// When the next lane can be worked on: its oldest delivery is due, it does not pause, and it is free or its
-    /// holder's time is over. Absent when nothing waits.
-    pub async fn lanes_next_due(&self) -> Result<Option<Timestamp>> {
+    /// When the next lane can be worked on: its next delivery is due, it does not pause, and it is free or its holder's
+    /// time is over. Absent when nothing waits. A delivery that loses its patience later is not foreseen.
+    pub async fn lanes_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let rows = self
             .db()
             .all(
-                "SELECT holder, held_until, paused_until,
-                   (SELECT due_at FROM deliveries
-                    WHERE deliveries.webhook = lanes.webhook AND state = 'pending' ORDER BY seq LIMIT 1) AS due_at
-                 FROM lanes LIMIT $1",
-                &values![LANES_MAX],
+                concat!(
+                    "SELECT holder, held_until, paused_until,
+                       (SELECT MIN(due_at) FROM deliveries WHERE seq = ",
+                    impatient!("lanes.webhook", "$1", "$2"),
+                    " OR seq = ",
+                    urgent!("lanes.webhook"),
+                    ") AS due_at FROM lanes LIMIT $3"
+                ),
+                &values![impatient_since(now), OVERTAKEN_MAX, LANES_MAX],
             )
             .await?;
         let mut next = None;

@@ -22,6 +22,7 @@ mod outbox;
 mod replay;
 mod sealed;
 mod sessions;
+mod urgency;
 mod usage;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use deliveries::{DueDelivery, NewDelivery};
 pub use error::{Error, Result};
 pub use replay::Replay;
 pub use sessions::Session;
+pub use urgency::{OVERTAKEN_MAX, PATIENCE};
 pub use usage::{Step, Totals};
 
 use db::Db;

@@ -18,10 +18,14 @@ struct Step {
     text: &'static str,
 }
 
-const SQLITE: &[Step] =
-    &[Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") }];
-const POSTGRES: &[Step] =
-    &[Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") }];
+const SQLITE: &[Step] = &[
+    Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
+    Step { version: 2, name: "urgency", text: include_str!("../migrations/sqlite/0002_urgency.sql") },
+];
+const POSTGRES: &[Step] = &[
+    Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
+    Step { version: 2, name: "urgency", text: include_str!("../migrations/postgres/0002_urgency.sql") },
+];
 
 /// How long a replica waits for another one that migrates.
 const WAIT_FOR_OTHERS: &str = "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '10min'";

@@ -11,6 +11,7 @@ mod lanes;
 mod migrate;
 mod outbox;
 mod shelves;
+mod urgency;
 mod usage;
 
 /// Makes two tests of each behaviour.

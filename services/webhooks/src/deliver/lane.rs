@@ -1,4 +1,4 @@
-//! One lane: a webhook's deliveries, one after the other, the oldest first.
+//! One lane: a webhook's deliveries, one after the other, the most urgent first and of these the oldest.
 //!
 //! Each is looked at again before it goes: the webhook may be gone, disabled, outside of its hours or at its pace. A row
 //! is written before the request leaves, so a kill at any moment makes the attempt again under the same id.

@@ -111,15 +111,15 @@ async fn lanes_that_can_be_worked_on_are_named(Fresh { store, .. }: Fresh) {
 }
 
 async fn the_next_due_date_knows_pauses_and_holders(Fresh { store, .. }: Fresh) {
-    assert_eq!(store.lanes_next_due().await.unwrap(), None);
+    assert_eq!(store.lanes_next_due(at(0)).await.unwrap(), None);
     make(&store, "d1", "ops", at(10)).await;
-    assert_eq!(store.lanes_next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(store.lanes_next_due(at(0)).await.unwrap(), Some(at(10)));
     store.lane_pause(&webhook("ops"), at(40)).await.unwrap();
-    assert_eq!(store.lanes_next_due().await.unwrap(), Some(at(40)));
+    assert_eq!(store.lanes_next_due(at(0)).await.unwrap(), Some(at(40)));
     store.lane_claim(&webhook("ops"), "w1", at(0), at(90)).await.unwrap();
-    assert_eq!(store.lanes_next_due().await.unwrap(), Some(at(90)));
+    assert_eq!(store.lanes_next_due(at(0)).await.unwrap(), Some(at(90)));
     make(&store, "d2", "other", at(60)).await;
-    assert_eq!(store.lanes_next_due().await.unwrap(), Some(at(60)));
+    assert_eq!(store.lanes_next_due(at(0)).await.unwrap(), Some(at(60)));
 }
 
 /// Works on the lane as a worker does, until nothing waits; the order in which it delivered.

@@ -1,5 +1,7 @@
 //! Opening: migrated once, refused when the schema is not ours, owned by its owner only.
 
+use model::alert::Severity;
+
 use super::fresh::Fresh;
 use super::on_both;
 use super::words::{at, count, counted, delivery, event, integration, raised};
@@ -9,16 +11,19 @@ use crate::{AlertWrite, Change, Error, Store};
 on_both! {
     a_store_is_opened_again_as_it_was
     replicas_that_open_together_take_turns
+    what_waits_in_an_older_schema_learns_how_urgent_it_is
     a_newer_schema_is_refused
     a_schema_that_somebody_changed_is_refused
 }
 
 async fn a_store_is_opened_again_as_it_was(Fresh { store, url }: Fresh) {
     store.notice_once("n", &[], at(1)).await.unwrap();
+    let steps = store.db().one("SELECT COUNT(*) AS n FROM migrations", &[]).await.unwrap();
+    let before = steps.count("n").unwrap();
     let again = Store::open(&url).await.unwrap();
     assert!(!again.notice_once("n", &[], at(2)).await.unwrap());
     let steps = again.db().one("SELECT COUNT(*) AS n FROM migrations", &[]).await.unwrap();
-    assert_eq!(steps.count("n").unwrap(), 1);
+    assert_eq!(steps.count("n").unwrap(), before);
     again.close().await;
 }
 
@@ -40,6 +45,32 @@ async fn replicas_that_open_together_take_turns(Fresh { store, url }: Fresh) {
         store.check().await.unwrap();
         store.close().await;
     }
+}
+
+/// Takes the database back to its first schema with two deliveries in it, and opens it.
+async fn what_waits_in_an_older_schema_learns_how_urgent_it_is(Fresh { store, url }: Fresh) {
+    let mut mild = delivery("mild", "ops", at(1));
+    (mild.alert.severity, mild.delivery.fingerprint) = (Severity::Warning, "f2".to_owned());
+    mild.alert.title = "\0 and \"severity\":\"critical\"".to_owned();
+    for (n, new) in [mild, delivery("urgent", "ops", at(2))].into_iter().enumerate() {
+        let write = AlertWrite::Raise(raised("a1", "f1", at(1)));
+        assert!(store.take_alert(&event(&format!("e{n}")), write, &[new], at(2)).await.unwrap());
+    }
+    for back in [
+        "DROP INDEX deliveries_urgent",
+        "DROP INDEX deliveries_line",
+        "ALTER TABLE deliveries DROP COLUMN urgency",
+        "ALTER TABLE lanes DROP COLUMN overtaken",
+        "DELETE FROM migrations WHERE version = 2",
+    ] {
+        store.db().execute(back, &[]).await.unwrap();
+    }
+    let again = Store::open(&url).await.unwrap();
+    let learnt = again.db().all("SELECT id, urgency FROM deliveries ORDER BY seq", &[]).await.unwrap();
+    let learnt: Vec<_> =
+        learnt.iter().map(|row| (row.text("id").unwrap(), row.int("urgency").unwrap())).collect();
+    assert_eq!(learnt, [("mild", 2), ("urgent", 0)].map(|(id, urgency)| (id.to_owned(), urgency)));
+    again.close().await;
 }
 
 async fn refused(url: &str, words: &str) {
