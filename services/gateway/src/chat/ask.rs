@@ -88,7 +88,8 @@ impl Ask {
             "presence_penalty" => self.presence_penalty = penalty(name, value)?,
             "frequency_penalty" => self.frequency_penalty = penalty(name, value)?,
             "seed" => {
-                self.seed = Some(value.as_i64().ok_or_else(|| Refused::at(name, "must be a whole number"))?)
+                let seed = value.as_i64().ok_or_else(|| Refused::at(name, "must be a whole number"))?;
+                self.seed = Some(seed);
             }
             "max_tokens" | "max_completion_tokens" => {
                 let tokens = value.as_u64().filter(|tokens| *tokens > 0);

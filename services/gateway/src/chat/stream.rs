@@ -121,13 +121,13 @@ impl Translator {
 
     fn chunk(&self, delta: &Value, finish: Option<Finish>, out: &mut BytesMut) {
         self.send(
-            json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]),
+            &json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]),
             None,
             out,
         );
     }
 
-    fn send(&self, choices: Value, usage: Option<Usage>, out: &mut BytesMut) {
+    fn send(&self, choices: &Value, usage: Option<Usage>, out: &mut BytesMut) {
         let mut chunk = json!({
             "id": self.id, "object": "chat.completion.chunk", "created": self.words.created, "model": self.words.model,
             "choices": choices,
@@ -143,7 +143,7 @@ impl Translator {
             return;
         }
         if self.words.include_usage {
-            self.send(json!([]), Some(self.usage), out);
+            self.send(&json!([]), Some(self.usage), out);
         }
         out.put_slice(b"data: [DONE]\n\n");
     }

@@ -131,9 +131,12 @@ async fn anthropic_and_google_answer_as_openai_does() {
     house.stop().await;
 }
 
+/// Pieces that wait to be heard.
+const PIECES_MAX: usize = 8;
+
 /// An answer whose body a test sends piece by piece.
-fn piecewise() -> (mpsc::UnboundedSender<String>, impl FnOnce() -> Answer) {
-    let (to, from) = mpsc::unbounded_channel::<String>();
+fn piecewise() -> (mpsc::Sender<String>, impl FnOnce() -> Answer) {
+    let (to, from) = mpsc::channel::<String>(PIECES_MAX);
     let make = move || {
         let pieces = tokio_stream_of(from)
             .map(|text| Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(text))));
@@ -143,7 +146,7 @@ fn piecewise() -> (mpsc::UnboundedSender<String>, impl FnOnce() -> Answer) {
     (to, make)
 }
 
-fn tokio_stream_of(from: mpsc::UnboundedReceiver<String>) -> impl futures_util::Stream<Item = String> {
+fn tokio_stream_of(from: mpsc::Receiver<String>) -> impl futures_util::Stream<Item = String> {
     futures_util::stream::unfold(from, |mut from| async move { from.recv().await.map(|text| (text, from)) })
 }
 
@@ -156,7 +159,7 @@ async fn a_stream_is_passed_on_event_by_event() {
         let make = make.lock().expect("not poisoned").take().expect("asked once");
         async move { make() }
     });
-    to.send(format!("{START}{}", word("One"))).expect("heard");
+    to.send(format!("{START}{}", word("One"))).await.expect("heard");
     let body = json!({ "model": "gpt-4o", "stream": true, "stream_options": { "include_usage": true },
         "messages": [{ "role": "user", "content": "Hi" }] });
     let response = house.open(house.request("POST", PATH), body.to_string()).await;
@@ -170,7 +173,7 @@ async fn a_stream_is_passed_on_event_by_event() {
             let data = frame.expect("not at its end").expect("not broken").into_data().expect("data");
             heard.push_str(std::str::from_utf8(&data).expect("text"));
         }
-        to.send(next).expect("heard");
+        to.send(next).await.expect("heard");
     }
     drop(to);
     let rest = body.collect().await.expect("a whole body").to_bytes();

@@ -117,7 +117,7 @@ fn what_a_provider_must_be_told_is_told() {
 }
 
 #[track_caller]
-fn check(dialects: &[Dialect], more: Value, param: &str) {
+fn check(dialects: &[Dialect], more: &Value, param: &str) {
     for dialect in dialects {
         let refused = written(*dialect, more.clone()).expect_err("refused");
         assert_eq!(refused.param.as_deref(), Some(param), "{dialect:?}: {}", refused.why);
@@ -128,38 +128,38 @@ fn check(dialects: &[Dialect], more: Value, param: &str) {
 fn what_cannot_be_said_is_refused_by_name() {
     use Dialect::{Anthropic, Gemini};
     let both = &[Anthropic, Gemini][..];
-    check(both, json!({ "n": 2 }), "n");
-    check(both, json!({ "logprobs": true }), "logprobs");
-    check(both, json!({ "audio": {} }), "audio");
-    check(both, json!({ "functions": [] }), "functions");
-    check(both, json!({ "something_new": 1 }), "something_new");
-    check(both, json!({ "temperature": 3 }), "temperature");
-    check(both, json!({ "max_tokens": 5, "max_completion_tokens": 6 }), "max_completion_tokens");
-    check(both, json!({ "tools": [{ "type": "custom" }] }), "tools[0].type");
-    check(both, json!({ "tool_choice": "required" }), "tool_choice");
-    check(both, json!({ "messages": [] }), "messages");
+    check(both, &json!({ "n": 2 }), "n");
+    check(both, &json!({ "logprobs": true }), "logprobs");
+    check(both, &json!({ "audio": {} }), "audio");
+    check(both, &json!({ "functions": [] }), "functions");
+    check(both, &json!({ "something_new": 1 }), "something_new");
+    check(both, &json!({ "temperature": 3 }), "temperature");
+    check(both, &json!({ "max_tokens": 5, "max_completion_tokens": 6 }), "max_completion_tokens");
+    check(both, &json!({ "tools": [{ "type": "custom" }] }), "tools[0].type");
+    check(both, &json!({ "tool_choice": "required" }), "tool_choice");
+    check(both, &json!({ "messages": [] }), "messages");
     check(
         both,
-        json!({ "messages": [{ "role": "user", "content": [{ "type": "input_audio" }] }] }),
+        &json!({ "messages": [{ "role": "user", "content": [{ "type": "input_audio" }] }] }),
         "messages[0].content[0].type",
     );
     check(
         both,
-        json!({ "messages": [{ "role": "tool", "tool_call_id": "x", "content": "" }] }),
+        &json!({ "messages": [{ "role": "tool", "tool_call_id": "x", "content": "" }] }),
         "messages[0].tool_call_id",
     );
     check(
         both,
-        json!({ "messages": [{ "role": "user", "name": "Ann", "content": "" }] }),
+        &json!({ "messages": [{ "role": "user", "name": "Ann", "content": "" }] }),
         "messages[0].name",
     );
-    check(&[Anthropic], json!({ "temperature": 1.5 }), "temperature");
-    check(&[Anthropic], json!({ "seed": 1 }), "seed");
-    check(&[Anthropic], json!({ "presence_penalty": 0.5 }), "presence_penalty");
-    check(&[Anthropic], json!({ "response_format": { "type": "json_object" } }), "response_format");
+    check(&[Anthropic], &json!({ "temperature": 1.5 }), "temperature");
+    check(&[Anthropic], &json!({ "seed": 1 }), "seed");
+    check(&[Anthropic], &json!({ "presence_penalty": 0.5 }), "presence_penalty");
+    check(&[Anthropic], &json!({ "response_format": { "type": "json_object" } }), "response_format");
     let url = json!({ "messages": [{ "role": "user", "content": [
         { "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }] }] });
-    check(&[Gemini], url.clone(), "messages[0].content[0].image_url");
+    check(&[Gemini], &url, "messages[0].content[0].image_url");
     assert!(written(Anthropic, url).is_ok());
     assert!(written(Gemini, json!({ "presence_penalty": 0.0, "frequency_penalty": 1, "seed": 4 })).is_ok());
 }

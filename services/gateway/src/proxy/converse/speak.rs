@@ -44,7 +44,8 @@ pub(crate) struct Spoken {
 
 impl Voice {
     pub(super) fn whole(document: &impl Serialize) -> Self {
-        let bytes = serde_json::to_vec(document).expect("its names are texts, and its values have no way to fail");
+        let bytes =
+            serde_json::to_vec(document).expect("its names are texts, and its values have no way to fail");
         Self::Whole(bytes.into())
     }
 
