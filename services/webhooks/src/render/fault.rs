@@ -37,6 +37,8 @@ static POSITION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"--> (\d+):(\d+)").expect("a constant pattern is valid"));
 static CAUSE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^\s*= (.+)$").expect("a constant pattern is valid"));
+static RULE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b[A-Z][A-Za-z]+\b").expect("a constant pattern is valid"));
 static CODE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s)\{%.*?%\}|\{\{.*?\}\}").expect("a constant pattern is valid"));
 static CONDITION: LazyLock<Regex> =
@@ -64,7 +66,7 @@ impl Fault {
             let cause = CAUSE
                 .captures(&text)
                 .map_or("it cannot be read", |found| found.get(1).map_or("", |m| m.as_str()));
-            let mut detail = format!("the template is not valid Liquid: {}", cut(cause));
+            let mut detail = format!("the template is not valid Liquid: {}", cut(&in_words(cause)));
             if let Some(tag) = context("requested") {
                 detail = format!("unknown tag `{}`", cut(&tag));
             }
@@ -95,6 +97,30 @@ fn known<'de, D: Deserializer<'de>>(from: D) -> Result<Code, D::Error> {
     let word = String::deserialize(from)?;
     let code = CODES.into_iter().find(|code| *code == word);
     code.ok_or_else(|| serde::de::Error::custom("the code is unknown"))
+}
+
+/// What the parser expected, which it names as its grammar does, in words for people who write templates.
+fn in_words(cause: &str) -> String {
+    if !cause.contains("expected") {
+        return cause.to_owned();
+    }
+    let word = |rule: &regex::Captures<'_>| match &rule[0] {
+        "Literal" => "a text in quotes, a number, `true`, `false` or `nil`".to_owned(),
+        "StringLiteral" => "a text in quotes".to_owned(),
+        "IntegerLiteral" => "a whole number".to_owned(),
+        "FloatLiteral" => "a number".to_owned(),
+        "BooleanLiteral" => "`true` or `false`".to_owned(),
+        "Identifier" | "Variable" => "a name".to_owned(),
+        "Value" | "FilterChain" | "FilterArgument" | "PositionalFilterArgument" => "a value".to_owned(),
+        "KeywordFilterArgument" => "a named value".to_owned(),
+        "Filter" => "a filter".to_owned(),
+        "Range" => "a range such as `(1..3)`".to_owned(),
+        "TagEnd" => "`%}`".to_owned(),
+        "ExpressionEnd" => "`}}`".to_owned(),
+        "EOI" => "the end".to_owned(),
+        other => other.to_owned(),
+    };
+    RULE.replace_all(cause, word).into_owned()
 }
 
 fn cut(text: &str) -> String {

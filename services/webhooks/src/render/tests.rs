@@ -81,6 +81,17 @@ fn mistakes_have_a_place() {
 }
 
 #[test]
+fn what_the_parser_expects_is_said_in_words() {
+    for template in
+        ["{{ }}", "{{ a | }}", "{{ a. }}", "{% if %}x{% endif %}", "{% assign %}", "{% for x %}{% endfor %}"]
+    {
+        let fault = run(job(template, json!({"a": 1}), false)).expect_err("is no template");
+        let named = ["Literal", "Identifier", "Value", "Variable", "FilterChain", "EOI", "Tag", "Range"];
+        assert!(!named.iter().any(|name| fault.detail.contains(name)), "{template}: {}", fault.detail);
+    }
+}
+
+#[test]
 fn lenient_renderings_leave_unknown_names_empty() {
     let lenient = |template: &str, variables: Value, expected: &str| {
         assert_eq!(run(job(template, variables, true)).as_deref(), Ok(expected), "{template}");
