@@ -36,7 +36,8 @@ async fn main() -> ExitCode {
     match play().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Who cannot be told here either has the exit code.
+            writeln!(std::io::stderr(), "error: {error:#}").ok();
             ExitCode::FAILURE
         }
     }
