@@ -151,6 +151,8 @@ async fn exchange(
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             let take = |left: usize| left.checked_sub(data.len());
             if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+                // The others may have what this one took.
+                left.fetch_add(held.len(), Ordering::Relaxed);
                 let detail = format!("the bodies of all results are at most {RESULTS_BYTES_MAX} bytes");
                 let status = StatusCode::BAD_GATEWAY;
                 return Err(Problem::new(status, "result_too_large", "Result is too large", detail));
