@@ -2,7 +2,10 @@
 //!
 //! Pure. An integration has one alert at most, with one id and one fingerprint from raised to resolved; getting
 //! worse raises it again, getting half better leaves it open. While nothing is known, or work is announced, it
-//! stays as it is. While the integration flaps, one alert says so and the others are held.
+//! stays as it is. While the integration flaps, one alert says so and the others are held; yet one that stays down is
+//! told as down, and that stands until it is calm.
+
+use std::time::Duration;
 
 use model::alert::{AlertRaised, AlertResolved, Severity};
 use model::health::{Health, Reason};
@@ -13,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::decide::Action;
 use crate::flap;
 use crate::identity;
-use crate::state::{HISTORY_VOTES, State};
+use crate::state::{HISTORY_VOTES, State, WINDOW_VOTES};
 
 /// The type of alerts about health.
 pub const HEALTH: &str = "health";
@@ -24,6 +27,10 @@ pub const ROUTE: &str = "route";
 /// Who resolves.
 pub const RESOLVED_BY: &str = "failover";
 
+/// How long one that flaps may be down before people hear that it is: at least this, and [`WINDOW_VOTES`] intervals,
+/// so that probes which are rare do not page for one bad answer.
+pub const HELD_DOWN_MAX: Duration = Duration::from_secs(60);
+
 /// What an integration deserves.
 enum Deserved {
     AsItIs,
@@ -33,7 +40,7 @@ enum Deserved {
 
 /// Makes the state's alert the one it deserves, and says what to publish. `before` is the state that decided.
 pub fn settle(before: &State, next: &mut State, at: Timestamp) -> Option<Action> {
-    let (severity, kind) = match deserved(next) {
+    let (severity, kind) = match deserved(next, at) {
         Deserved::AsItIs => return None,
         Deserved::None => return resolve(next, at),
         Deserved::One(severity, kind) => (severity, kind),
@@ -84,10 +91,10 @@ pub fn in_words(reason: Reason) -> String {
     reason.as_str().replace('_', " ")
 }
 
-fn deserved(state: &State) -> Deserved {
+fn deserved(state: &State, at: Timestamp) -> Deserved {
     match state.health {
         Health::Maintenance | Health::Unknown => Deserved::AsItIs,
-        Health::Up | Health::Degraded | Health::Down if state.flapping => {
+        Health::Up | Health::Degraded | Health::Down if state.flapping && !stays_down(state, at) => {
             Deserved::One(Severity::Warning, FLAPPING)
         }
         Health::Up => Deserved::None,
@@ -96,10 +103,17 @@ fn deserved(state: &State) -> Deserved {
     }
 }
 
+/// Whether it is down for longer than flapping explains.
+fn stays_down(state: &State, at: Timestamp) -> bool {
+    let window = Duration::from_secs(u64::from(state.every_secs)) * WINDOW_VOTES as u32;
+    state.health == Health::Down && at.since(state.entered_at) >= HELD_DOWN_MAX.max(window)
+}
+
 /// Whether people should hear of an open alert again: it became worse, useless for calls, or another kind.
 fn is_news(open: &AlertRaised, next: &State, severity: Severity, kind: &str) -> bool {
     if open.alert_type != kind {
-        return true;
+        // Told as down while it flapped: going up for a moment is no news, being calm ends it.
+        return kind != FLAPPING || open.data.get("flapping") != Some(&json!(true));
     }
     let told = open.data.get("usable").and_then(Value::as_bool).unwrap_or(true);
     kind == HEALTH && (severity > open.severity || (told && !is_usable(next)))
@@ -136,8 +150,14 @@ fn raise(
     data.insert("previous".into(), json!(before.health));
     data.insert("reason".into(), json!(next.reason));
     data.insert("usable".into(), json!(is_usable(next)));
-    data.insert("latency_ms".into(), json!(next.latency_ms));
-    data.insert("status_code".into(), json!(next.status_code));
+    data.insert("flapping".into(), json!(next.flapping));
+    let figures = next.figures();
+    if let Some(latency_ms) = figures.latency_ms {
+        data.insert("latency_ms".into(), json!(latency_ms));
+    }
+    if let Some(status_code) = figures.status_code {
+        data.insert("status_code".into(), json!(status_code));
+    }
     data.insert("since".into(), json!(next.since));
     data.insert("routes".into(), json!([]));
     AlertRaised {

@@ -16,7 +16,7 @@ use model::route::{RouteExhausted, RouteSwitched};
 use crate::alarm;
 use crate::flap;
 use crate::state::{HISTORY_VOTES, State, WINDOW_VOTES};
-use crate::vote::{Vote, vote};
+use crate::vote::{Figures, Vote, vote};
 
 /// Bad votes among the last [`WINDOW_VOTES`] that make it worse.
 pub const WORSE_VOTES: usize = 3;
@@ -139,6 +139,7 @@ fn forgotten(state: &State, reason: Option<Reason>, since: Timestamp, now: Times
         votes: VecDeque::new(),
         history: VecDeque::new(),
         flapping: false,
+        shown: Figures::default(),
         ..state.clone()
     }
 }
@@ -153,7 +154,18 @@ fn settle(before: &State, mut next: State, at: Timestamp, rules: &Rules) -> (Sta
         }
         next.reason = reason;
     }
+    show(before, &mut next);
     finish(before, next, at)
+}
+
+/// Keeps the figures of the newest vote that has the state's own reason; those of another trouble go.
+fn show(before: &State, next: &mut State) {
+    let own = next.votes.iter().rev().find(|vote| vote.reason == next.reason);
+    match own {
+        Some(vote) => next.shown = vote.figures,
+        None if before.reason != next.reason => next.shown = Figures::default(),
+        None => {}
+    }
 }
 
 /// Says what changed between two states.
@@ -168,7 +180,7 @@ fn finish(before: &State, mut next: State, at: Timestamp) -> (State, Vec<Action>
             reason: next.reason,
             since: next.since,
             at,
-            latency_ms: next.latency_ms,
+            latency_ms: next.figures().latency_ms,
             evidence: next.votes.iter().take(EVIDENCE_MAX).map(|vote| vote.said.clone()).collect(),
         }));
     }

@@ -11,7 +11,7 @@ use model::route::RouteNow;
 use model::{IntegrationId, ProviderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::vote::Vote;
+use crate::vote::{Figures, Vote};
 
 /// Votes that decide: the M of N of M.
 pub const WINDOW_VOTES: usize = 5;
@@ -58,6 +58,9 @@ pub struct State {
     pub status_code: Option<u16>,
     /// What the last observation says, for people.
     pub detail: Option<String>,
+    /// What the last observation measured that shows the trouble it has. While it is up, the last probe's count.
+    #[serde(default)]
+    pub shown: Figures,
 }
 
 impl State {
@@ -81,6 +84,7 @@ impl State {
             latency_ms: None,
             status_code: None,
             detail: None,
+            shown: Figures::default(),
         }
     }
 
@@ -89,16 +93,26 @@ impl State {
         self.probe_at.max(self.traffic_at)
     }
 
+    /// The figures that belong to its health: a slow provider is not shown with the time of one quick answer, nor a
+    /// silent one with its last good answer.
+    pub fn figures(&self) -> Figures {
+        match self.health {
+            Health::Up => Figures { latency_ms: self.latency_ms, status_code: self.status_code },
+            _ => self.shown,
+        }
+    }
+
     /// As everyone may know it.
     pub fn now(&self) -> HealthNow {
+        let Figures { latency_ms, status_code } = self.figures();
         HealthNow {
             integration: self.integration.clone(),
             health: self.health,
             reason: self.reason,
             since: self.since,
             checked_at: self.checked_at(),
-            latency_ms: self.latency_ms,
-            status_code: self.status_code,
+            latency_ms,
+            status_code,
             detail: self.detail.clone(),
             flapping: self.flapping,
         }

@@ -31,6 +31,28 @@ pub struct Vote {
     pub strong: bool,
     /// The evidence, as a sentence for people.
     pub said: String,
+    /// The evidence, in numbers.
+    #[serde(default)]
+    pub figures: Figures,
+}
+
+/// What an answer measured. Nothing when nobody answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Time to the answer, in milliseconds.
+    pub latency_ms: Option<u32>,
+    /// Its status code.
+    pub status_code: Option<u16>,
+}
+
+impl Figures {
+    /// Those of an observation. Trouble that means no answer has none, though other calls of that time may.
+    fn of(seen: &Observed, reason: Option<Reason>) -> Self {
+        match reason {
+            Some(Reason::Unreachable | Reason::Timeout | Reason::TargetRefused) => Self::default(),
+            _ => Self { latency_ms: seen.latency_ms, status_code: seen.status_code },
+        }
+    }
 }
 
 /// What an observation says, or nothing when it speaks of no call.
@@ -55,7 +77,8 @@ pub fn vote(seen: &Observed) -> Option<Vote> {
         (Some(_), Check::Traffic) => well,
     };
     let strong = reason.is_some() && failures >= STRONG_FAILURES_MIN && failures == seen.requests;
-    Some(Vote { at: seen.at, health, reason, strong, said: sentence(seen, health, reason) })
+    let (said, figures) = (sentence(seen, health, reason), Figures::of(seen, reason));
+    Some(Vote { at: seen.at, health, reason, strong, said, figures })
 }
 
 fn sentence(seen: &Observed, health: Health, reason: Option<Reason>) -> String {

@@ -241,7 +241,11 @@ fn switching_off_forgets_and_ends_the_alert() {
 fn while_it_flaps_one_alert_says_so() {
     let said = said("ok fail ok fail ok fail ok fail ok fail ok fail ok fail ok fail ok fail ok fail");
     let raised: Vec<_> = said.iter().filter(|said| said.starts_with("raise")).collect();
-    assert_eq!(raised, ["raise critical health", "raise critical flapping"], "{said:?}");
+    assert_eq!(
+        raised,
+        ["raise critical health", "raise critical flapping", "raise critical health"],
+        "{said:?}"
+    );
     assert!(!said.iter().any(|said| said.starts_with("resolve")), "{said:?}");
 }
 
@@ -251,6 +255,89 @@ fn the_flapping_alert_ends_when_it_is_calm() {
     words.push_str(&"ok ".repeat(25));
     let said = said(&words);
     assert_eq!(said.last().map(String::as_str), Some("resolve critical"), "{said:?}");
+}
+
+/// Flaps from degraded, so that nobody was woken, and then is down.
+fn flapping_and_down() -> State {
+    let state = State {
+        health: Health::Down,
+        reason: Some(Reason::Unreachable),
+        entered_at: second(1_000),
+        since: second(990),
+        flapping: true,
+        history: [Health::Down, Health::Up].repeat(10).into(),
+        every_secs: 10,
+        ..start()
+    };
+    let held = tick(&state, second(1_001), &AT_ONCE);
+    assert_eq!(held.1.iter().map(in_short).collect::<Vec<_>>(), ["raise warning flapping"]);
+    held.0
+}
+
+#[test]
+fn what_flaps_and_stays_down_pages_after_a_while() {
+    let held = flapping_and_down();
+    let rare = State { every_secs: 60, ..held.clone() };
+    let up = State { health: Health::Up, reason: None, ..held.clone() };
+    for (state, after, expected) in [
+        (&held, 59, None),
+        (&held, 60, Some("raise critical health")),
+        (&rare, 299, None),
+        (&rare, 300, Some("raise critical health")),
+        (&up, 900, None),
+    ] {
+        let at = second(1_000 + after);
+        let state = State { probe_at: Some(at), ..state.clone() };
+        let said: Vec<_> = tick(&state, at, &AT_ONCE).1.iter().map(in_short).collect();
+        assert_eq!(said.first().map(String::as_str), expected, "{after} s, {}", state.health.as_str());
+    }
+}
+
+#[test]
+fn a_page_for_what_flaps_is_said_once_and_ends_when_it_is_calm() {
+    let (mut state, actions) = tick(&flapping_and_down(), second(1_060), &AT_ONCE);
+    let Some(Action::Raise(raised)) = actions.first() else { panic!("{actions:?}") };
+    assert_eq!(raised.title, "polygon-main is down (unreachable).");
+    let mut said = Vec::new();
+    for n in 0..60 {
+        let text = if n < 10 && n % 2 == 0 { "fail" } else { "ok" };
+        let (next, actions) = decide(&state, &word(1_070 + 10 * n, text), &AT_ONCE);
+        said.extend(actions.iter().map(in_short).filter(|said| !said.contains(" to ")));
+        state = next;
+    }
+    assert_eq!(said, ["resolve critical"]);
+}
+
+#[test]
+fn an_alert_of_silence_shows_no_figures_of_the_last_answer() {
+    let (_, actions) = decide(&up(), &traffic(10, 9, 9, Some(Reason::Unreachable)), &AT_ONCE);
+    let [Action::Announce(changed), Action::Raise(raised)] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((changed.to, changed.latency_ms), (Health::Down, None));
+    assert_eq!((raised.data.get("latency_ms"), raised.data.get("status_code")), (None, None));
+    let refused = Observed { status_code: Some(500), latency_ms: Some(7), ..word(10, "storm") };
+    let (state, actions) = decide(&up(), &refused, &AT_ONCE);
+    let Some(Action::Raise(raised)) = actions.last() else { panic!("{actions:?}") };
+    assert_eq!(
+        (raised.data["latency_ms"].as_u64(), raised.data["status_code"].as_u64()),
+        (Some(7), Some(500))
+    );
+    assert_eq!(state.now().status_code, Some(500));
+}
+
+#[test]
+fn what_is_slow_is_shown_with_the_time_that_was_slow() {
+    let mut state = up();
+    for at in [10, 20, 30] {
+        let slow = Observed { status_code: Some(200), latency_ms: Some(2_400), ..word(at, "slow") };
+        state = decide(&state, &slow, &AT_ONCE).0;
+    }
+    for (at, health, latency_ms) in
+        [(40, Health::Degraded, 2_400), (50, Health::Degraded, 2_400), (60, Health::Up, 42)]
+    {
+        state = decide(&state, &word(at, "ok"), &AT_ONCE).0;
+        let now = state.now();
+        assert_eq!((now.health, now.latency_ms), (health, Some(latency_ms)));
+    }
 }
 
 fn any_word() -> impl Strategy<Value = &'static str> {
