@@ -142,8 +142,11 @@ fn operations(it: &Integration) -> Result<(), Problem> {
 fn bounds(it: &Integration) -> Result<(), Problem> {
     within("/timeout_ms", it.timeout_ms.into(), 100, 600_000)?;
     let model::integration::Timeouts { connect_ms, first_byte_ms, total_ms } = it.timeouts;
-    let limits =
-        [("/timeouts/connect_ms", connect_ms), ("/timeouts/first_byte_ms", first_byte_ms), ("/timeouts/total_ms", total_ms)];
+    let limits = [
+        ("/timeouts/connect_ms", connect_ms),
+        ("/timeouts/first_byte_ms", first_byte_ms),
+        ("/timeouts/total_ms", total_ms),
+    ];
     for (at, limit) in limits {
         limit.map_or(Ok(()), |ms| within(at, ms.into(), 1, 86_400_000))?;
     }

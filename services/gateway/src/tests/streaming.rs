@@ -49,7 +49,8 @@ impl<S: futures_util::Stream<Item = Bytes> + Send + 'static> Frames for S {
     fn map_frames(
         self,
         sent: Arc<AtomicU64>,
-    ) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, std::convert::Infallible>> + Send + 'static {
+    ) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, std::convert::Infallible>> + Send + 'static
+    {
         futures_util::StreamExt::map(self, move |piece| {
             sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             Ok(Frame::data(piece))
@@ -69,7 +70,8 @@ async fn bytes_are_the_same_both_ways_in_any_chunking() {
     });
     let upload = pieces(2_000_000);
     let mut tcp = TcpStream::connect(house.address).await.expect("connects");
-    let head = format!("POST /p/a/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n");
+    let head =
+        format!("POST /p/a/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n");
     tcp.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.expect("writes");
     for piece in &upload {
         tcp.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.expect("writes");
