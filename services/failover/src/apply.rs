@@ -2,7 +2,8 @@
 //!
 //! Never acts outside of its term: it looks before each step, stops waiting when the term is lost, and every
 //! write of an entry replaces a known revision, so that a leader that slept through its term changes nothing.
-//! What moves a route is brought to the audit log, too. Doing a plan twice is harmless: the facts keep their ids, and the entries are the same.
+//! What moves a route is brought to the audit log, too. Doing a plan twice is harmless: the facts keep their ids,
+//! and the entries are the same.
 
 use std::future::Future;
 
