@@ -42,8 +42,8 @@ pub(crate) async fn of(db: &Db, delivery: &DeliveryId) -> Result<Vec<Attempt>> {
 
 impl Store {
     /// Writes that an attempt begins: `attempt` is one more than the delivery has. Counts in the lane whether it passed
-    /// an older delivery. [`Error::Stale`] when somebody else
-    /// began it or the delivery does not wait any more: do not send.
+    /// an older delivery. [`Error::Stale`] when somebody else began it or the delivery does not wait any more: do not
+    /// send.
     pub async fn attempt_begin(&self, delivery: &DeliveryId, attempt: u32, at: Timestamp) -> Result<()> {
         settle(|| async {
             let mut tx = self.db().begin().await?;
