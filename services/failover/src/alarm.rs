@@ -150,7 +150,9 @@ fn raise(
     data.insert("previous".into(), json!(before.health));
     data.insert("reason".into(), json!(next.reason));
     data.insert("usable".into(), json!(is_usable(next)));
-    data.insert("flapping".into(), json!(next.flapping));
+    if next.flapping {
+        data.insert("flapping".into(), json!(true));
+    }
     let figures = next.figures();
     if let Some(latency_ms) = figures.latency_ms {
         data.insert("latency_ms".into(), json!(latency_ms));
