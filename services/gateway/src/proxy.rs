@@ -108,10 +108,11 @@ async fn carry(
     }
     operate::prepare(&mut call, now).map_err(early)?;
     let body = take(gateway, &call, body).await.map_err(early)?;
-    let mut plan = match recall::recall(gateway, &call, body.len() > 0 || call.upgrade).await.map_err(early)? {
-        Recalled::Answer(response) => return Ok(response),
-        Recalled::Goes(plan) => plan,
-    };
+    let mut plan =
+        match recall::recall(gateway, &call, body.len() > 0 || call.upgrade).await.map_err(early)? {
+            Recalled::Answer(response) => return Ok(response),
+            Recalled::Goes(plan) => plan,
+        };
     let word = plan.as_ref().map_or(BYPASS, recall::Plan::word);
     let members = match callable(gateway, &call) {
         Ok(members) => members,
@@ -141,7 +142,9 @@ async fn carry(
         Forwarded::Exhausted(mut exhausted) => {
             let attempts = exhausted.attempts.len();
             let for_the_caller = answer::is_for_the_caller(&call, &exhausted);
-            if let Some(mut response) = plan.as_mut().and_then(|plan| plan.stale(gateway, &call, exhausted.reason)) {
+            if let Some(mut response) =
+                plan.as_mut().and_then(|plan| plan.stale(gateway, &call, exhausted.reason))
+            {
                 answer::decorate(&mut response, None, attempts, "stale");
                 return Ok(response);
             }
@@ -181,7 +184,8 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
 /// A ban lasts the longer the more is called meanwhile, so that even a call past all routes does not go there.
 fn banned(integration: &Integration, until: Instant) -> Problem {
     let secs = until.saturating_duration_since(Instant::now()).as_secs().max(1);
-    let detail = format!("the provider of integration `{}` refuses all calls for {secs} s more", integration.id);
+    let detail =
+        format!("the provider of integration `{}` refuses all calls for {secs} s more", integration.id);
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "banned", "Provider refuses calls", detail)
         .with("integration", integration.id.as_str())
         .retry_after(Some(secs))

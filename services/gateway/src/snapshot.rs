@@ -34,8 +34,8 @@ use crate::cache::rules::Rules;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
-use crate::proxy::operate::Operations;
 use crate::proxy::key::Slot;
+use crate::proxy::operate::Operations;
 use crate::telemetry;
 
 /// Pause before a bucket that cannot be opened is asked for again.

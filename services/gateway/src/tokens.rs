@@ -190,7 +190,7 @@ fn document(rules: &Rules, usage: &mut Usage, json: &[u8]) {
     match serde_json::from_slice(json) {
         // Some streams are one array of what would be events.
         Ok(Value::Array(parts)) => {
-            parts.iter().for_each(|part| usage.take(rules.provider, rules.fields, part))
+            parts.iter().for_each(|part| usage.take(rules.provider, rules.fields, part));
         }
         Ok(value) => usage.take(rules.provider, rules.fields, &value),
         Err(_) => {}

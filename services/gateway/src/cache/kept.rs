@@ -111,7 +111,8 @@ impl Kept {
     /// Asks a provider whether this is still true, instead of for all of it.
     pub(crate) fn ask_if_changed(&self, integration: &Integration, headers: &mut HeaderMap) {
         // Another one's validators say nothing here.
-        if integration.id != self.origin.integration || integration.print != self.origin.print {
+        let same = (&integration.id, integration.print) == (&self.origin.integration, self.origin.print);
+        if !same {
             return;
         }
         for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {

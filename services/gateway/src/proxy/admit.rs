@@ -208,7 +208,7 @@ pub(super) fn authenticate(
     now: Timestamp,
 ) -> Result<Arc<Caller>, Problem> {
     let text = token_of(headers).ok_or_else(|| {
-        Problem::unauthorized("send a token in `Authorization: Bearer sbt_…` or `x-signalbox-token`")
+        Problem::unauthorized("send a Signalbox token in `Authorization: Bearer …` or `x-signalbox-token`")
     })?;
     let hash: [u8; 32] = Sha256::digest(text).into();
     let found = config.tokens.get(&hash).filter(|_| TOKEN_BYTES.contains(&text.len()));

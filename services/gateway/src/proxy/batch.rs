@@ -118,10 +118,10 @@ async fn call(
     }
     match timeout_at(deadline, exchange(gateway, peer, request, left)).await {
         Ok(Ok(got)) => got,
-        Ok(Err(problem)) => Got::of(problem),
+        Ok(Err(problem)) => Got::of(&problem),
         Err(_) => {
             let (status, detail) = (StatusCode::GATEWAY_TIMEOUT, "the batch's time was over");
-            Got::of(Problem::new(status, "timeout", "No answer in time", detail))
+            Got::of(&Problem::new(status, "timeout", "No answer in time", detail))
         }
     }
 }

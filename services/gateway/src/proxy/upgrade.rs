@@ -122,7 +122,7 @@ impl Slot {
                     Box::pin(pump::pump(caller, provider, &account, bounds, stopping)).await;
                 }
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "A connection did not become a WebSocket: {error}.")
+                    tracing::debug!(%error, "A connection did not become a WebSocket: {error}.");
                 }
                 Err(_) => tracing::debug!("A connection did not become a WebSocket in time."),
             }

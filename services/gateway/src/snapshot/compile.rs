@@ -30,8 +30,8 @@ use crate::cache::rules::Rules;
 use crate::live::Live;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
-use crate::proxy::operate::Operations;
 use crate::proxy::key::Slot;
+use crate::proxy::operate::Operations;
 use crate::telemetry;
 
 /// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says.
@@ -199,7 +199,11 @@ fn integration(
         slot: Slot::default(),
         dialect: provider.chat_dialect(given.settings.get("dialect").and_then(serde_json::Value::as_str)),
         models: given.models.clone(),
-        max_tokens: given.settings.get("max_tokens").and_then(serde_json::Value::as_u64).filter(|max| *max > 0),
+        max_tokens: given
+            .settings
+            .get("max_tokens")
+            .and_then(serde_json::Value::as_u64)
+            .filter(|max| *max > 0),
         operations: Operations::of(given, provider),
         reads_good_bodies: provider.reads_body(200),
         tokens: crate::tokens::Rules::new(provider, &given.settings),

@@ -169,9 +169,10 @@ async fn garbage_inside_of_a_200_is_trouble() {
             route(s, "both", &["a", "b"], json!({}));
         })
         .await;
-    for (kind, body) in
-        [("application/json", r#"{"error":[],"result":{"#), ("text/html; charset=utf-8", "<html>hello</html>")]
-    {
+    for (kind, body) in [
+        ("application/json", r#"{"error":[],"result":{"#),
+        ("text/html; charset=utf-8", "<html>hello</html>"),
+    ] {
         let kind: &'static [(&'static str, &'static str)] = Box::leak(Box::new([("content-type", kind)]));
         a.always(200, kind, body);
         assert_eq!(house.get("/r/both/0/public/Ticker").await.text(), "b", "{body}");

@@ -36,7 +36,7 @@ pub(super) struct Got {
 
 impl Got {
     /// A problem instead of an answer.
-    pub(super) fn of(problem: Problem) -> Self {
+    pub(super) fn of(problem: &Problem) -> Self {
         let (status, body) = (problem.status(), problem.to_json().to_string());
         let media_type = (CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         Self { status, headers: HeaderMap::from_iter([media_type]), body: body.into() }

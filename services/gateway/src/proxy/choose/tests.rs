@@ -1,3 +1,5 @@
+//! Orders, as tables.
+
 use std::time::Duration;
 
 use super::*;
