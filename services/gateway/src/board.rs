@@ -3,8 +3,8 @@
 //! Followed from the `routes` and `health` buckets and only believed, never decided. A route never goes back to a lower
 //! epoch, or to an older write of the same one; when the bus is away the last word stays.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -23,8 +23,10 @@ use crate::snapshot::open;
 pub(crate) struct Board {
     routes: Arc<ArcSwap<HashMap<RouteId, Active>>>,
     unusable: Arc<ArcSwap<HashMap<IntegrationId, ()>>>,
-    /// When those that were unusable were last found well again.
+    /// When those that had trouble were last found well again.
     well: Arc<ArcSwap<HashMap<IntegrationId, Instant>>>,
+    /// Those that have trouble now, usable or not. Only whoever follows the bucket looks.
+    troubled: Arc<Mutex<HashSet<IntegrationId>>>,
 }
 
 /// Who answers for a route.
@@ -82,6 +84,14 @@ impl Board {
     /// Takes a word on an integration.
     pub(crate) fn health(&self, now: &HealthNow) {
         self.set_unusable(&now.integration, !can_succeed(now.health, now.reason));
+        let mut troubled = self.troubled.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.health != Health::Up {
+            troubled.insert(now.integration.clone());
+        } else if troubled.remove(&now.integration) {
+            let mut well = HashMap::clone(&self.well.load());
+            well.insert(now.integration.clone(), Instant::now());
+            self.well.store(Arc::new(well));
+        }
     }
 
     fn set_unusable(&self, integration: &IntegrationId, is: bool) {

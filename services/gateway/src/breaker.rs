@@ -98,6 +98,7 @@ enum State {
 struct Block {
     reason: Reason,
     named: bool,
+    since: Instant,
     until: Instant,
 }
 
@@ -137,6 +138,16 @@ impl Outcome {
     }
 }
 
+// === impl Block ===
+
+impl Block {
+    /// Whether somebody else saw it take calls again. Only of a burst that says it all: a quota or a ban may let a
+    /// question pass and no call.
+    fn is_over(&self, well: Option<Instant>) -> bool {
+        self.reason == Reason::ThrottledBurst && well.is_some_and(|well| well > self.since)
+    }
+}
+
 // === impl Breaker ===
 
 impl Breaker {
@@ -148,7 +159,7 @@ impl Breaker {
 
     /// How it stands. `dice` is below 1; `well` when somebody else last saw it recover.
     pub(crate) fn standing(&self, now: Instant, dice: f64, well: Option<Instant>) -> Standing {
-        if let Some(block) = self.block.filter(|block| now < block.until) {
+        if let Some(block) = self.block.filter(|block| now < block.until && !block.is_over(well)) {
             let refused = Some((block.reason, block.named));
             return Standing::Shut(Shut { recovers: false, refused, until: block.until });
         }
@@ -283,7 +294,7 @@ impl Breaker {
         // Later, never sooner: all gateways that were refused would come back at the same moment.
         let later = 1.0 + f64::from(JITTER_PERCENT) / 100.0 * dice;
         let until = now + wait.min(Duration::from_secs(BLOCK_SECS_MAX)).mul_f64(later);
-        let block = Block { reason, named: asked.is_some(), until };
+        let block = Block { reason, named: asked.is_some(), since: now, until };
         self.block = Some(match self.block.filter(|old| old.until > until) {
             None => block,
             Some(old) if reason == Reason::Banned => Block { until: old.until, ..block },

@@ -150,3 +150,19 @@ proptest! {
         prop_assert_eq!(breaker.standing(now, DICE, None), Standing::Sure);
     }
 }
+
+#[test]
+fn a_burst_is_over_when_somebody_saw_it_take_calls_again() {
+    let begun = Instant::now();
+    let later = begun + Duration::from_secs(5);
+    for (reason, over) in
+        [(Reason::ThrottledBurst, true), (Reason::QuotaExhausted, false), (Reason::Banned, false)]
+    {
+        let mut breaker = Breaker::new();
+        breaker.saw(Outcome::Wait(reason, Some(Duration::from_secs(60))), begun, DICE);
+        assert!(matches!(breaker.standing(later, DICE, None), Standing::Shut(_)), "{reason:?}");
+        assert!(matches!(breaker.standing(later, DICE, Some(begun)), Standing::Shut(_)), "{reason:?}");
+        let seen = breaker.standing(later, DICE, Some(begun + Duration::from_secs(4)));
+        assert_eq!(seen == Standing::Sure, over, "{reason:?}: {seen:?}");
+    }
+}
