@@ -2,7 +2,8 @@
 //!
 //! All that a call needs is in memory: a snapshot of the configuration, who answers for each route, and keys at hand. The
 //! bus and the key store can be away and traffic goes on. It has no database, decides nothing about health or routes, and
-//! never changes a body. `proxy` reads as the list of a call's phases.
+//! changes a body only where a route is asked in canonical words. `proxy` reads as the list of a call's phases; `lanes`
+//! are the threads that carry them.
 
 pub mod settings;
 pub mod telemetry;
