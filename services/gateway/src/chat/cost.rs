@@ -1,13 +1,10 @@
 //! What an answer cost, by the catalogue's prices.
 //!
-//! Whole millionths of a dollar, rounded once at the end. A model without a price has no cost, which is not a cost of 0.
+//! Whole millionths of a dollar. A model without a price has no cost, which is not a cost of 0.
 
-use catalogue::Provider;
+use catalogue::{Provider, TokensUsed};
 
 use super::reply::Usage;
-
-/// Prices are for so many tokens.
-const PER_TOKENS: u128 = 1_000_000;
 
 /// The cost in millionths of a dollar; nothing when it is not known.
 pub(crate) fn micros(provider: &Provider, model: &str, usage: Usage) -> Option<u64> {
@@ -15,21 +12,14 @@ pub(crate) fn micros(provider: &Provider, model: &str, usage: Usage) -> Option<u
         return Some(said);
     }
     let price = provider.price_of(model)?;
-    let is_long = price.long_above_tokens.is_some_and(|above| usage.input > above);
-    let long = |long: Option<u64>, usual: u64| long.filter(|_| is_long).unwrap_or(usual);
-    let (input, output) = (long(price.long_input, price.input), long(price.long_output, price.output));
-    let write = price.cache_write.unwrap_or(input);
-    let hours = usage.cache_write_1h.min(usage.cache_write);
-    let fresh = usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
-    let parts = [
-        (fresh, input),
-        (usage.cached, price.cached_read.unwrap_or(input)),
-        (usage.cache_write - hours, write),
-        (hours, price.cache_write_1h.unwrap_or(write)),
-        (usage.output, output),
-    ];
-    let sum: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
-    u64::try_from((sum + PER_TOKENS / 2) / PER_TOKENS).ok()
+    price.micros(&TokensUsed {
+        question: usage.input,
+        plain: usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write),
+        cached_read: usage.cached,
+        cache_write: usage.cache_write,
+        cache_write_1h: usage.cache_write_1h,
+        output: usage.output,
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! What tokens cost, in whole millionths of a dollar. Pure; there is no float, and one rounding at the end.
 
-use catalogue::TokenPrice;
+use catalogue::{TokenPrice, TokensUsed};
 
 use super::usage::Sums;
 
-/// Prices are for so many tokens.
-const PER_TOKENS: u128 = 1_000_000;
 /// Digits after the point of a sum of money that still say something of a millionth.
 const DIGITS_MAX: i32 = 30;
 
@@ -17,22 +15,15 @@ pub(super) fn of(price: &TokenPrice, input_includes_cached: bool, used: &Sums) -
     } else {
         (used.input.saturating_add(cached), used.input)
     };
-    let is_long = price.long_above_tokens.is_some_and(|above| question > above);
-    let long = |long: Option<u64>, short: u64| long.filter(|_| is_long).unwrap_or(short);
-    let input = long(price.long_input, price.input);
-    let write = price.cache_write.unwrap_or(input);
-    let hour = used.cache_write_1h.min(used.cache_write);
-    let parts = [
-        (plain, input),
-        (used.cached_read, price.cached_read.unwrap_or(input)),
-        (used.cache_write - hour, write),
-        (hour, price.cache_write_1h.unwrap_or(write)),
-        (used.output, long(price.long_output, price.output)),
-    ];
-    let sum = parts
-        .iter()
-        .fold(0_u128, |sum, (tokens, price)| sum.saturating_add(u128::from(*tokens) * u128::from(*price)));
-    u64::try_from(sum.saturating_add(PER_TOKENS / 2) / PER_TOKENS).unwrap_or(u64::MAX)
+    let used = TokensUsed {
+        question,
+        plain,
+        cached_read: used.cached_read,
+        cache_write: used.cache_write,
+        cache_write_1h: used.cache_write_1h,
+        output: used.output,
+    };
+    price.micros(&used).unwrap_or(u64::MAX)
 }
 
 /// Dollars as they are written in JSON, in millionths, rounded half up. Nothing for what is negative or no number.

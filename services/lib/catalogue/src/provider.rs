@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use cost::{Cost, CostModel, Plan, TokenFields, TokenPrice};
+pub use cost::{Cost, CostModel, Plan, TokenFields, TokenPrice, TokensUsed};
 pub use credentials::{Environment, Field};
 pub use dialect::ChatDialect;
 pub use endpoint::{ENDPOINT_CHARS_MAX, Endpoint};

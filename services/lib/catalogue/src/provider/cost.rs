@@ -6,6 +6,9 @@ use utoipa::ToSchema;
 
 use super::Provider;
 
+/// Prices of tokens are for so many.
+const PER_TOKENS: u128 = 1_000_000;
+
 /// What a provider costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +133,44 @@ pub struct TokenPrice {
     /// The day on which the model ends, as `YYYY-MM-DD`.
     #[serde(default)]
     pub ends: Option<String>,
+}
+
+/// The tokens of one call, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokensUsed {
+    /// All of the question, as it is compared with `long_above_tokens`.
+    pub question: u64,
+    /// Those of it that were neither read from a cache nor written to one.
+    pub plain: u64,
+    /// Read from a cache.
+    pub cached_read: u64,
+    /// Written to a cache.
+    pub cache_write: u64,
+    /// Those among them that are kept for an hour; more than `cache_write` counts as that.
+    pub cache_write_1h: u64,
+    /// Tokens of the answer that are paid for.
+    pub output: u64,
+}
+
+impl TokenPrice {
+    /// What a call costs, in millionths of a dollar: summed exactly, rounded half up once. `None` beyond what fits.
+    pub fn micros(&self, used: &TokensUsed) -> Option<u64> {
+        let is_long = self.long_above_tokens.is_some_and(|above| used.question > above);
+        let long = |long: Option<u64>, usual: u64| long.filter(|_| is_long).unwrap_or(usual);
+        let input = long(self.long_input, self.input);
+        let write = self.cache_write.unwrap_or(input);
+        let hour = used.cache_write_1h.min(used.cache_write);
+        let parts = [
+            (used.plain, input),
+            (used.cached_read, self.cached_read.unwrap_or(input)),
+            (used.cache_write - hour, write),
+            (hour, self.cache_write_1h.unwrap_or(write)),
+            (used.output, long(self.long_output, self.output)),
+        ];
+        let cost = |(tokens, price): &(u64, u64)| u128::from(*tokens) * u128::from(*price);
+        let sum = parts.iter().map(cost).fold(0_u128, u128::saturating_add);
+        u64::try_from(sum.saturating_add(PER_TOKENS / 2) / PER_TOKENS).ok()
+    }
 }
 
 impl Provider {
