@@ -159,13 +159,13 @@ async fn carry(
 
 /// Takes the body: held where it is small, so that it can be sent again.
 async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
+    if body.is_end_stream() {
+        return Ok(Inbound::Held(Bytes::new()));
+    }
     // What is signed is held, however large: a signature is over all of it.
     let signed = call.members().iter().any(|member| member.auth.is_signed());
     let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };
     let eager = signed || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
-    if body.is_end_stream() {
-        return Ok(Inbound::Held(Bytes::new()));
-    }
     let taking = Inbound::take(body, hold_bytes, eager, gateway.settings.body_bytes_max);
     match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
         Ok(Ok(body)) => Ok(body),
