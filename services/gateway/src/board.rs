@@ -88,10 +88,15 @@ impl Board {
         if now.health != Health::Up {
             troubled.insert(now.integration.clone());
         } else if troubled.remove(&now.integration) {
-            let mut well = HashMap::clone(&self.well.load());
-            well.insert(now.integration.clone(), Instant::now());
-            self.well.store(Arc::new(well));
+            self.found_well(&now.integration);
         }
+    }
+
+    /// Somebody else saw it recover.
+    fn found_well(&self, integration: &IntegrationId) {
+        let mut well = HashMap::clone(&self.well.load());
+        well.insert(integration.clone(), Instant::now());
+        self.well.store(Arc::new(well));
     }
 
     fn set_unusable(&self, integration: &IntegrationId, is: bool) {
@@ -99,16 +104,16 @@ impl Board {
             return;
         }
         let mut unusable = HashMap::clone(&self.unusable.load());
-        let mut well = HashMap::clone(&self.well.load());
         if is {
             unusable.insert(integration.clone(), ());
+            let mut well = HashMap::clone(&self.well.load());
             well.remove(integration);
+            self.well.store(Arc::new(well));
         } else {
             unusable.remove(integration);
-            well.insert(integration.clone(), Instant::now());
+            self.found_well(integration);
         }
         self.unusable.store(Arc::new(unusable));
-        self.well.store(Arc::new(well));
     }
 
     /// Follows the `routes` bucket until `stopping`.
