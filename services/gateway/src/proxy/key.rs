@@ -94,9 +94,7 @@ impl Ready {
             Auth::Query { .. } => How::Written(fields.clone()),
             _ => {
                 // What the scheme does to any request, it does to each.
-                let mut head = Request::get("https://signalbox.invalid/")
-                    .body(())
-                    .map_or_else(|_| Request::new(()).into_parts().0, |request| request.into_parts().0);
+                let mut head = Request::new(()).into_parts().0;
                 credential::apply(auth, fields, &mut head)?;
                 How::Shown(head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
             }
