@@ -6,6 +6,7 @@
 //! connections. Bytes are looked at once and never changed or held.
 
 mod head;
+mod scan;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -89,8 +90,12 @@ impl<T> Guard<T> {
                     if self.head.is_new() {
                         begun = at;
                     }
-                    let (line, used) = self.head.line(rest);
-                    at += used;
+                    let plain = self.head.plain(rest);
+                    if plain == rest.len() {
+                        break;
+                    }
+                    let (line, used) = self.head.line(&rest[plain..]);
+                    at += plain + used;
                     self.after(line);
                 }
                 Mode::Chunks(chunk) => {

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use super::scan;
+
 /// Bytes of a request line, and of a head with it.
 const TARGET_BYTES_MAX: usize = 16 * 1024;
 const HEAD_BYTES_MAX: usize = 48 * 1024;
@@ -112,6 +114,41 @@ impl Head {
         self.bytes == 0
     }
 
+    /// Reads the fields that are whole and plain, as nearly all are; how many bytes of `rest` they were. It stops at
+    /// all that it does not take as [`Self::line`] would, and leaves that to it.
+    pub(super) fn plain(&mut self, rest: &[u8]) -> usize {
+        let mut used = 0;
+        if self.lines == 0 || !self.part.is_empty() {
+            return 0;
+        }
+        while self.lines <= FIELDS_MAX {
+            let line = &rest[used..];
+            let name = scan::name(line);
+            if name == 0 || line.get(name) != Some(&b':') {
+                break;
+            }
+            let is_host = match name {
+                4 => line[..name].eq_ignore_ascii_case(b"host"),
+                // They say how long the body is.
+                14 if line[..name].eq_ignore_ascii_case(b"content-length") => break,
+                17 if line[..name].eq_ignore_ascii_case(b"transfer-encoding") => break,
+                _ => false,
+            };
+            let end = name + 1 + scan::text(&line[name + 1..]);
+            if line.get(end..end + 2) != Some(b"\r\n")
+                || self.bytes + end + 2 > HEAD_BYTES_MAX
+                || (is_host && self.hosts > 0)
+            {
+                break;
+            }
+            self.hosts += usize::from(is_host);
+            self.bytes += end + 2;
+            self.lines += 1;
+            used += end + 2;
+        }
+        used
+    }
+
     /// Reads one line; how many bytes of `rest` it used.
     pub(super) fn line(&mut self, rest: &[u8]) -> (Line, usize) {
         let end = memchr::memchr(b'\n', rest);
@@ -169,7 +206,8 @@ impl Head {
 
     fn read(&mut self, line: &[u8]) -> Line {
         let Some(line) = line.strip_suffix(b"\r\n") else { return Line::Wrong(Wrong::BareLf) };
-        if line.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+        let text = scan::text(line);
+        if line[text..].iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Line::Wrong(Wrong::Control);
         }
         if self.lines == 0 {
@@ -209,7 +247,7 @@ impl Head {
         }
         let colon = memchr::memchr(b':', line).ok_or(Wrong::Field)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty() || !name.iter().all(|byte| is_of_a_name(*byte)) {
+        if name.is_empty() || scan::name(name) < name.len() {
             return Err(Wrong::Field);
         }
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -238,28 +276,6 @@ pub(super) enum ChunkLine {
     /// A chunk's size, if it can be one; else a trailer.
     Text(Option<u64>),
     Wrong,
-}
-
-/// What a name is made of (RFC 9110, section 5.6.2).
-const fn is_of_a_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 fn length(text: &[u8]) -> Option<u64> {

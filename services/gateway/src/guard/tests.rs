@@ -99,4 +99,30 @@ proptest! {
         }
         prop_assert_eq!(refused, good < text.len());
     }
+
+    /// What is plain is taken at once; line by line the same would have come of it, however the head is spoilt.
+    #[test]
+    fn what_is_taken_at_once_is_what_lines_would_be(spoilt in 0..200_usize, by in any::<u8>(), more in 0..120_usize) {
+        let mut bytes = format!(
+            "POST /p/a/x?y=1 HTTP/1.1\r\nHost: a\r\ntransfer-encodinG: chunked\r\nX-A:\r\nx: \u{e4} \tb\r\n{}a: b\r\n\r\n",
+            "x-b: c\r\n".repeat(more)
+        )
+        .into_bytes();
+        if let Some(byte) = bytes.get_mut(spoilt) {
+            *byte = by;
+        }
+        let read = |at_once: bool| {
+            let (mut head, mut rest) = (Head::default(), bytes.as_slice());
+            loop {
+                let plain = if at_once { head.plain(rest) } else { 0 };
+                let (line, used) = head.line(&rest[plain..]);
+                rest = &rest[plain + used..];
+                if !matches!(line, Line::Field) || rest.is_empty() {
+                    let end = (line == Line::End).then(|| head.end());
+                    return (line, end, rest.len());
+                }
+            }
+        };
+        prop_assert_eq!(read(true), read(false));
+    }
 }
