@@ -91,11 +91,11 @@ impl Gateway {
     pub fn new(settings: Settings, doors: Doors) -> Self {
         telemetry::describe();
         let keys = CachedSettings { max_stale_secs: settings.key_stale_secs, ..CachedSettings::default() };
-        let started = Timestamp::now().as_millis();
+        let (started, slow_ms) = (Timestamp::now().as_millis(), settings.slow_ms);
         Self(Arc::new(Inner {
             cache: cache::Cache::new(settings.cache_bytes_max),
             settings,
-            config: snapshot::Current::new(doors.catalogue, doors.egress.clone()),
+            config: snapshot::Current::new(doors.catalogue, doors.egress.clone(), slow_ms),
             egress: doors.egress,
             keys: Cached::new(doors.vault, keys),
             bus: doors.bus,

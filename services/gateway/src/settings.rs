@@ -95,6 +95,11 @@ pub struct Settings {
         default_value_t = 3_600
     )]
     pub key_stale_secs: u64,
+
+    /// From when on an answer is slow where neither the integration nor the catalogue says, in milliseconds: what the
+    /// prober is told, so that a call and a probe mean the same.
+    #[arg(skip = model::integration::SLOW_MS)]
+    pub slow_ms: u32,
 }
 
 impl Default for Settings {
@@ -110,6 +115,7 @@ impl Default for Settings {
             chat_max_tokens: 4_096,
             cache_bytes_max: 64 * 1024 * 1024,
             key_stale_secs: 3_600,
+            slow_ms: model::integration::SLOW_MS,
         }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) struct Integration {
     pub(crate) live: Arc<Live>,
     /// Its breaker.
     pub(crate) gate: Arc<Gate>,
-    /// How near its limits are; only for members of a route that asks.
+    /// How near its limits are; only for members of a route that asks, where there are any.
     pub(crate) near: Option<Arc<Near>>,
 }
 
@@ -191,6 +191,8 @@ pub(crate) struct Current {
     catalogue: &'static Catalogue,
     /// The way out to them.
     egress: Egress,
+    /// From when on an answer is slow where nobody says, in milliseconds.
+    slow_ms: u32,
 }
 
 // === impl Integration ===
@@ -206,8 +208,8 @@ impl Integration {
 
 impl Current {
     /// No configuration yet.
-    pub(crate) fn new(catalogue: &'static Catalogue, egress: Egress) -> Self {
-        Self { served: Arc::default(), catalogue, egress }
+    pub(crate) fn new(catalogue: &'static Catalogue, egress: Egress, slow_ms: u32) -> Self {
+        Self { served: Arc::default(), catalogue, egress, slow_ms }
     }
 
     /// The configuration now; nothing before the first one came.
@@ -225,8 +227,8 @@ impl Current {
             }
             return false;
         }
-        let config =
-            compile::compile(self.catalogue, &self.egress, snapshot, before.as_deref(), Instant::now());
+        let (before, now) = (before.as_deref(), Instant::now());
+        let config = compile::compile(self.catalogue, &self.egress, self.slow_ms, snapshot, before, now);
         let revision = config.revision;
         self.served.store(Some(Arc::new(config)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; revisions stay far below 2^53")]

@@ -20,7 +20,12 @@ pub struct Settings {
     #[arg(long = "prober-timeout-ms", env = "SIGNALBOX_PROBER_TIMEOUT_MS", default_value_t = 5_000)]
     pub prober_timeout_ms: u32,
 
-    /// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says.
-    #[arg(long = "prober-slow-ms", env = "SIGNALBOX_PROBER_SLOW_MS", default_value_t = 2_000)]
+    /// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says; for the
+    /// gateway, too.
+    #[arg(
+        long = "prober-slow-ms",
+        env = "SIGNALBOX_PROBER_SLOW_MS",
+        default_value_t = model::integration::SLOW_MS
+    )]
     pub prober_slow_ms: u32,
 }

@@ -221,12 +221,14 @@ impl House {
         if has(Role::Prober) {
             let vault = vault.clone().context("the prober needs the key store")?;
             let doors = prober::Doors { bus: bus.clone(), vault, egress: egress.clone(), catalogue };
-            process.spawn("prober", prober::run(options.prober, doors, process.stopping()));
+            process.spawn("prober", prober::run(options.prober.clone(), doors, process.stopping()));
         }
         if let Some(listener) = gateway_port {
             let vault = vault.clone().context("the gateway needs the key store")?;
             let doors = gateway::Doors { bus: bus.clone(), vault, egress, catalogue };
-            let gateway = Gateway::new(options.gateway, doors);
+            // A call and a probe mean the same by slow.
+            let slow_ms = options.prober.prober_slow_ms;
+            let gateway = Gateway::new(gateway::Settings { slow_ms, ..options.gateway }, doors);
             let serving = gateway.clone();
             process.readiness().add("gateway", move || {
                 let ready = serving.ready();

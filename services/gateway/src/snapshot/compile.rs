@@ -34,8 +34,6 @@ use crate::proxy::key::Slot;
 use crate::proxy::operate::Operations;
 use crate::telemetry;
 
-/// Milliseconds from which on an answer is slow where neither the integration nor the catalogue says.
-const SLOW_MS: u32 = 2_000;
 /// Headers that a configuration cannot set: they belong to one connection.
 const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te"];
 
@@ -43,19 +41,21 @@ const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-enco
 pub(super) fn compile(
     catalogue: &'static Catalogue,
     egress: &Egress,
+    slow_ms: u32,
     snapshot: &Snapshot,
     before: Option<&Config>,
     now: Instant,
 ) -> Config {
-    let asking = snapshot.routes.values().filter(|given| given.route.order == Order::QuotaAware);
+    let asking = snapshot.routes.values().filter(|given| looks_at_limits(&given.route));
     let asked: BTreeSet<&IntegrationId> = asking.flat_map(|given| &given.route.integrations).collect();
     let integrations: HashMap<IntegrationId, Arc<Integration>> = snapshot
         .integrations
         .values()
         .map(|given| {
             let old = before.and_then(|config| config.integrations.get(&given.id));
-            let mut new = integration(catalogue, egress, given, snapshot, old.map(Arc::as_ref), now);
-            new.near = asked.contains(&given.id).then(|| near(given, old.map(Arc::as_ref)));
+            let mut new = integration(catalogue, egress, slow_ms, given, snapshot, old.map(Arc::as_ref), now);
+            let has_limits = !given.quotas.is_empty() || !new.provider.usage_headers.is_empty();
+            new.near = (has_limits && asked.contains(&given.id)).then(|| near(given, old.map(Arc::as_ref)));
             tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
             (given.id.clone(), Arc::new(new))
         })
@@ -106,6 +106,12 @@ fn near(given: &configured::Integration, old: Option<&Integration>) -> Arc<Near>
     kept.unwrap_or_else(|| Arc::new(Near::new(&given.quotas)))
 }
 
+/// Whether a route looks at how near its members' limits are: to leave one in time, or to ask none beside another that
+/// has little left.
+fn looks_at_limits(route: &model::route::Route) -> bool {
+    route.order == Order::QuotaAware || (route.failover && route.integrations.len() > 1)
+}
+
 /// Whether a member has a canonical operation.
 fn operates(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
     let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
@@ -148,6 +154,7 @@ fn route(
 fn integration(
     catalogue: &'static Catalogue,
     egress: &Egress,
+    usual_slow_ms: u32,
     given: &configured::Integration,
     snapshot: &Snapshot,
     old: Option<&Integration>,
@@ -190,7 +197,7 @@ fn integration(
         auth,
         timeout_ms: u64::from(given.timeout_ms),
         timeouts: given.timeouts,
-        slow_ms: slow_ms(given, provider),
+        slow_ms: slow_ms(given, provider, usual_slow_ms),
         retry: given.retry,
         cost_micros: match given.cost.per_request_micros {
             0 => provider.cost.per_request_micros,
@@ -224,10 +231,10 @@ fn origin(scheme: &Scheme, authority: &Authority) -> Uri {
     Uri::from_parts(parts).expect("scheme, authority and path are all there")
 }
 
-/// From when on an answer is slow: as the prober has it, but for a default that was set there.
-fn slow_ms(given: &configured::Integration, provider: &Provider) -> u64 {
+/// From when on an answer is slow, as the prober has it.
+fn slow_ms(given: &configured::Integration, provider: &Provider, usual_ms: u32) -> u64 {
     let theirs = provider.probe_in(&given.environment).map(|probe| probe.slow_ms);
-    u64::from(given.probe.slow_ms.or(theirs).unwrap_or(SLOW_MS))
+    u64::from(given.probe.slow_ms.or(theirs).unwrap_or(usual_ms))
 }
 
 /// Scheme, authority and path of the base URL, or why there is none.

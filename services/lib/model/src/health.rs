@@ -255,9 +255,11 @@ pub struct HealthNow {
     pub since: Timestamp,
     /// When it was last observed. Absent when never.
     pub checked_at: Option<Timestamp>,
-    /// Latency of the last answered probe, in milliseconds. Absent when nothing answered.
+    /// Milliseconds to the answer that shows what it is: while it is up, of the last probe; else of the last
+    /// observation that says what is wrong (of callers' calls their mean time to the head). Absent when that had no
+    /// answer, or there was none yet.
     pub latency_ms: Option<u32>,
-    /// Status code of the last probe. Absent when nothing answered.
+    /// Status code of the same answer (of callers' calls the last one). Absent as `latency_ms` is.
     pub status_code: Option<u16>,
     /// A sentence for people.
     pub detail: Option<String>,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Auth;
 use crate::cache::Caching;
+use crate::merge::Merge;
 use crate::operation::Operation;
 use crate::{IntegrationId, KeyId, ProviderId};
 
@@ -75,6 +76,10 @@ pub struct Integration {
     /// How answers are cached that were asked for past any route, below `/p`.
     #[serde(default, skip_serializing_if = "Caching::is_off")]
     pub cache: Caching,
+    /// Endpoints whose single calls for one symbol are merged into one call for several when they come at the same time: by
+    /// path below the base URL. At most 16.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merge: BTreeMap<String, Merge>,
     /// Words to select by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -115,6 +120,9 @@ impl Default for Retry {
         Self { attempts: attempts(), backoff_ms: backoff_ms() }
     }
 }
+
+/// Milliseconds from which on an answer is slow where neither an integration, nor the catalogue, nor a setting says.
+pub const SLOW_MS: u32 = 2_000;
 
 /// How an integration is asked how it is. An absent part comes from the catalogue, else from the program's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]

@@ -18,7 +18,7 @@ fn config(change: impl FnOnce(&mut Token)) -> Arc<Config> {
     change(&mut token);
     snapshot.tokens.push(token);
     let egress = egress::Egress::new(&egress::Settings::default()).expect("a way out");
-    let current = Current::new(catalogue::Catalogue::builtin(), egress);
+    let current = Current::new(catalogue::Catalogue::builtin(), egress, 2_000);
     current.swap(&snapshot);
     current.get().expect("just swapped")
 }
