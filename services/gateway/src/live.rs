@@ -99,6 +99,8 @@ struct Meters {
     ok: Counter,
     echoes: Counter,
     beside: Counter,
+    repeats: Counter,
+    refused: Counter,
 }
 
 // === impl Live ===
@@ -113,8 +115,12 @@ impl Live {
             ok: counter!(telemetry::ATTEMPTS, "integration" => label.clone(), "outcome" => "ok"),
             echoes: counter!(telemetry::ECHOES, "integration" => label.clone()),
             beside: counter!(telemetry::BESIDE, "integration" => label.clone()),
+            repeats: counter!(telemetry::REPEATS, "integration" => label.clone(), "outcome" => "made"),
+            refused: counter!(telemetry::REPEATS, "integration" => label.clone(), "outcome" => "refused"),
         };
-        meters.ok.increment(0);
+        for known in [&meters.ok, &meters.beside, &meters.repeats, &meters.refused] {
+            known.increment(0);
+        }
         Self {
             id,
             provider,
@@ -240,10 +246,10 @@ impl Live {
         lock(&self.waiting).is_silent(now)
     }
 
-    /// Whether another member may be asked beside a call that waits here: as long as there is a budget for it, and
-    /// always where nobody is answered, for that is going on.
-    pub(crate) fn may_ask_beside(&self, now: Instant) -> bool {
-        let may = lock(&self.beside).take() || self.is_silent(now);
+    /// Whether another member may be asked beside a call that waits here: as long as there is a budget for it and the
+    /// other one's limits are not `scarce`, and always where nobody is answered, for that is going on.
+    pub(crate) fn may_ask_beside(&self, now: Instant, scarce: bool) -> bool {
+        let may = (!scarce && lock(&self.beside).take()) || self.is_silent(now);
         self.meters.beside.increment(u64::from(may));
         may
     }
@@ -256,7 +262,9 @@ impl Live {
 
     /// Whether the budget has a repeat left; takes it.
     pub(crate) fn may_repeat(&self, now: Instant) -> bool {
-        lock(&self.budget).repeat(now)
+        let may = lock(&self.budget).repeat(now);
+        (if may { &self.meters.repeats } else { &self.meters.refused }).increment(1);
+        may
     }
 
     /// What was counted since the last time; nothing is counted twice.

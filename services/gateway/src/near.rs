@@ -1,4 +1,5 @@
-//! How near an integration's limits are, so that a route can leave it before they are reached.
+//! How near an integration's limits are: a route can leave it before they are reached, and asks it beside another one only
+//! while enough is left.
 //!
 //! Two sources: what the provider says in its answers' headers, and the configured quotas as far as this process counted
 //! its own calls. A provider's word may come late and out of order: only one about a call that was sent later than the
@@ -6,7 +7,7 @@
 
 mod window;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use catalogue::Hint;
@@ -15,6 +16,8 @@ use model::integration::{Quota, Ratio};
 
 /// The share from which on a limit is near where no quota of its name says so.
 const NEAR: Ratio = Ratio::from_millionths(800_000);
+/// The share from which on little is left: nothing is spent then on calls that may be in vain.
+const SCARCE: Ratio = Ratio::from_millionths(800_000);
 /// For how long a limit stays near whose next window nobody named, in milliseconds.
 const UNNAMED_MS: i64 = 60_000;
 /// Limits of a provider that are kept apart. Its catalogue entry names them; further ones are not looked at.
@@ -22,24 +25,18 @@ const LIMITS_MAX: usize = 16;
 
 /// The limits of one integration.
 pub(crate) struct Near {
-    /// Until when one is near, in Unix milliseconds: all that a call looks at.
+    /// Until when one is near, and until when little is left, in Unix milliseconds: all that a call looks at.
     until_ms: AtomicI64,
+    scarce_until_ms: AtomicI64,
     quotas: Vec<Quota>,
-    limits: Mutex<Limits>,
-}
-
-#[derive(Default)]
-struct Limits {
     counted: Vec<Counted>,
-    heard: Vec<Heard>,
+    heard: Mutex<Vec<Heard>>,
 }
 
 /// A configured quota in its window.
-#[derive(Clone, Copy, Default)]
 struct Counted {
-    ends: Timestamp,
-    used: u64,
-    is_near: bool,
+    ends_ms: AtomicI64,
+    used: AtomicU64,
 }
 
 /// What a provider said last of a limit.
@@ -48,14 +45,20 @@ struct Heard {
     sent_at: Timestamp,
     /// The most that was ever left: the limit, where nobody says it.
     most: u64,
-    near_until: Timestamp,
+    near_until_ms: i64,
+    scarce_until_ms: i64,
 }
 
 impl Near {
     pub(crate) fn new(quotas: &[Quota]) -> Self {
-        let counted = vec![Counted::default(); quotas.len()];
-        let limits = Mutex::new(Limits { counted, heard: Vec::new() });
-        Self { until_ms: AtomicI64::new(i64::MIN), quotas: quotas.to_vec(), limits }
+        let counted = || Counted { ends_ms: AtomicI64::new(i64::MIN), used: AtomicU64::new(0) };
+        Self {
+            until_ms: AtomicI64::new(i64::MIN),
+            scarce_until_ms: AtomicI64::new(i64::MIN),
+            quotas: quotas.to_vec(),
+            counted: quotas.iter().map(|_| counted()).collect(),
+            heard: Mutex::default(),
+        }
     }
 
     /// Whether it counts these quotas.
@@ -68,21 +71,35 @@ impl Near {
         now.as_millis() < self.until_ms.load(Ordering::Relaxed)
     }
 
-    /// Counts a call that is sent.
+    /// Whether so little is left of a limit that no call may be made that is perhaps not needed.
+    pub(crate) fn is_scarce(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.scarce_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call that is sent. Waits for nobody but where a window begins or a share is reached.
     pub(crate) fn sent(&self, now: Timestamp) {
-        if self.quotas.is_empty() {
-            return;
-        }
-        let mut limits = self.lock();
-        for (quota, counted) in self.quotas.iter().zip(&mut limits.counted) {
-            if now >= counted.ends {
-                *counted =
-                    Counted { ends: window::end(now, quota.per, &quota.timezone), ..Counted::default() };
+        for (quota, counted) in self.quotas.iter().zip(&self.counted) {
+            let begins = now.as_millis() >= counted.ends_ms.load(Ordering::Relaxed);
+            if begins {
+                self.begin(quota, counted, now);
             }
-            counted.used += 1;
-            counted.is_near = quota.near.reached(counted.used, quota.requests);
+            let used = counted.used.fetch_add(1, Ordering::Relaxed) + 1;
+            let reaches = |share: Ratio| {
+                share.reached(used, quota.requests) && !share.reached(used - 1, quota.requests)
+            };
+            if begins || reaches(quota.near) || reaches(SCARCE) {
+                self.tell(&self.lock());
+            }
         }
-        self.tell(&limits);
+    }
+
+    fn begin(&self, quota: &Quota, counted: &Counted, now: Timestamp) {
+        let _one = self.lock();
+        if now.as_millis() >= counted.ends_ms.load(Ordering::Relaxed) {
+            counted.used.store(0, Ordering::Relaxed);
+            let ends = window::end(now, quota.per, &quota.timezone);
+            counted.ends_ms.store(ends.as_millis(), Ordering::Relaxed);
+        }
     }
 
     /// Takes what an answer says of the limits.
@@ -93,18 +110,24 @@ impl Near {
         let mut limits = self.lock();
         for hint in hints {
             let quota = self.quotas.iter().find(|quota| quota.name == hint.name);
-            let known = limits.heard.iter().position(|heard| heard.name == hint.name);
+            let known = limits.iter().position(|heard| heard.name == hint.name);
             let place = match known {
-                Some(place) if limits.heard[place].sent_at >= sent_at => continue,
+                Some(place) if limits[place].sent_at >= sent_at => continue,
                 Some(place) => place,
-                None if limits.heard.len() >= LIMITS_MAX => continue,
+                None if limits.len() >= LIMITS_MAX => continue,
                 None => {
-                    let (name, none) = (hint.name.to_owned(), Timestamp::default());
-                    limits.heard.push(Heard { name, sent_at, most: 0, near_until: none });
-                    limits.heard.len() - 1
+                    let (name, never) = (hint.name.to_owned(), i64::MIN);
+                    limits.push(Heard {
+                        name,
+                        sent_at,
+                        most: 0,
+                        near_until_ms: never,
+                        scarce_until_ms: never,
+                    });
+                    limits.len() - 1
                 }
             };
-            let heard = &mut limits.heard[place];
+            let heard = &mut limits[place];
             heard.sent_at = sent_at;
             heard.most = heard.most.max(hint.remaining.unwrap_or_default());
             let limit = hint
@@ -113,23 +136,34 @@ impl Near {
                 .or(quota.map(|quota| quota.requests))
                 .unwrap_or(heard.most);
             let used = hint.used.or_else(|| Some(limit.saturating_sub(hint.remaining?)));
-            let near = quota.map_or(NEAR, |quota| quota.near);
-            let is_near = limit > 0 && used.is_some_and(|used| near.reached(used, limit));
             let reset_ms = hint.reset_after.and_then(|wait| i64::try_from(wait.as_millis()).ok());
             let until = now.as_millis().saturating_add(reset_ms.unwrap_or(UNNAMED_MS));
-            heard.near_until = if is_near { Timestamp::from_millis(until) } else { Timestamp::default() };
+            let until = |share: Ratio| {
+                let reached = limit > 0 && used.is_some_and(|used| share.reached(used, limit));
+                if reached { until } else { i64::MIN }
+            };
+            heard.near_until_ms = until(quota.map_or(NEAR, |quota| quota.near));
+            heard.scarce_until_ms = until(SCARCE);
         }
         self.tell(&limits);
     }
 
-    fn tell(&self, limits: &Limits) {
-        let counted = limits.counted.iter().filter(|counted| counted.is_near).map(|counted| counted.ends);
-        let until = counted.chain(limits.heard.iter().map(|heard| heard.near_until)).max();
-        self.until_ms.store(until.map_or(i64::MIN, Timestamp::as_millis), Ordering::Relaxed);
+    fn tell(&self, heard: &[Heard]) {
+        let counted = |share: &dyn Fn(&Quota) -> Ratio| {
+            let all = self.quotas.iter().zip(&self.counted);
+            let reached = all.filter(|(quota, counted)| {
+                share(quota).reached(counted.used.load(Ordering::Relaxed), quota.requests)
+            });
+            reached.map(|(_, counted)| counted.ends_ms.load(Ordering::Relaxed)).max().unwrap_or(i64::MIN)
+        };
+        let near = heard.iter().map(|heard| heard.near_until_ms).fold(counted(&|quota| quota.near), i64::max);
+        let scarce = heard.iter().map(|heard| heard.scarce_until_ms).fold(counted(&|_| SCARCE), i64::max);
+        self.until_ms.store(near, Ordering::Relaxed);
+        self.scarce_until_ms.store(scarce, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Limits> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Heard>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,5 +221,20 @@ mod tests {
         assert!(near.is_near(at(119)) && !near.is_near(at(120)));
         near.sent(at(121));
         assert!(!near.is_near(at(121)));
+    }
+
+    #[test]
+    fn little_is_left_from_four_fifths_on_whatever_is_called_near() {
+        let quota = json!({ "name": "day", "requests": 10, "per": "day", "near": 1.0 });
+        let near = Near::new(&[serde_json::from_value(quota).expect("a quota")]);
+        (0..7).for_each(|_| near.sent(at(61)));
+        assert!(!near.is_scarce(at(61)));
+        near.sent(at(62));
+        assert!(near.is_scarce(at(62)) && !near.is_near(at(62)) && !near.is_scarce(at(86_400)));
+        let near = Near::new(&[]);
+        near.heard(&[hint(21, Some(100), Some(30))], at(1), at(1));
+        assert!(!near.is_scarce(at(1)));
+        near.heard(&[hint(20, Some(100), Some(30))], at(2), at(2));
+        assert!(near.is_scarce(at(31)) && !near.is_scarce(at(32)));
     }
 }

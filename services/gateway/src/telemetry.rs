@@ -24,8 +24,13 @@ pub const CACHE_ENTRIES: &str = "signalbox_gateway_cache_entries";
 pub const FAILOVERS: &str = "signalbox_gateway_failovers_total";
 /// Calls for which another member was asked beside, because no answer came in the usual time, by `integration`.
 pub const BESIDE: &str = "signalbox_gateway_beside_total";
-/// The breaker, by `integration`: 0 closed, 1 recovering, 2 open, 3 blocked until a time that the provider named.
+/// The breaker, by `integration` and `state` (`closed`, `half_open`, `open`, `blocked`: its provider refuses calls for a
+/// time): 1 for its state, 0 for the others.
 pub const BREAKER: &str = "signalbox_gateway_breaker_state";
+/// Changes of the breaker, by `integration` and the `state` that it came into.
+pub const BREAKER_CHANGES: &str = "signalbox_gateway_breaker_changes_total";
+/// Repeats at the same integration, by `integration` and `outcome`: `made`, or `refused` where the budget was used up.
+pub const REPEATS: &str = "signalbox_gateway_repeats_total";
 /// The revision of the configuration that is served. 0: none yet.
 pub const REVISION: &str = "signalbox_gateway_snapshot_revision";
 /// Places in answers that held the key of their integration and were hidden, by `integration`.
@@ -55,7 +60,12 @@ pub fn describe() {
     gauge!(CACHE_ENTRIES).set(0.0);
     describe_counter!(FAILOVERS, "Calls that went on to another member of their route.");
     describe_counter!(BESIDE, "Calls for which another member was asked beside one that did not answer.");
-    describe_gauge!(BREAKER, "The breaker of an integration: 0 closed, 1 recovering, 2 open, 3 blocked.");
+    describe_gauge!(BREAKER, "The breaker of an integration: 1 for its state, 0 for the others.");
+    describe_counter!(
+        BREAKER_CHANGES,
+        "Changes of an integration's breaker, by the state that it came into."
+    );
+    describe_counter!(REPEATS, "Repeats at the same integration, made or refused by its budget.");
     describe_gauge!(REVISION, "The revision of the configuration that the gateway serves.");
     describe_counter!(ECHOES, "Places in answers that held a key and were hidden.");
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");

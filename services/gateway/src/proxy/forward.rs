@@ -8,13 +8,15 @@
 //!
 //! A member that takes longer than usual is not given up: the next one is asked beside it, and the first answer wins.
 //! Giving up would lose the answer of a provider that is only slow, and waiting would cost callers the whole time-out
-//! of one that hangs. At most two are waited for at a time.
+//! of one that hangs. At most two are waited for at a time, and nobody is asked so of whose limits little is left, unless
+//! the first one answers nobody.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use egress::backoff;
+use model::Timestamp;
 use model::health::Reason;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -164,7 +166,8 @@ impl Walk<'_> {
             for n in 0..tries {
                 self.attempts += 1;
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
-                let attempt = attempt(gateway, call, member, &mut body, self.left_ms(), may_leave);
+                let other = next.filter(|_| may_leave);
+                let attempt = attempt(gateway, call, member, &mut body, self.left_ms(), other);
                 let tried = match self.or_beside(Box::pin(attempt)).await {
                     Err(answer) => return End::Answered(answer),
                     Ok(Waited::Ended(tried)) => tried,
@@ -284,28 +287,29 @@ impl Walk<'_> {
     }
 }
 
-/// One attempt; where it `may_leave`, not longer than its patience and the budget allow.
+/// One attempt; where there is an `other` to be asked beside it, not longer than its patience and the budget allow.
 async fn attempt(
     gateway: &Gateway,
     call: &Call,
     member: &Arc<Integration>,
     body: &mut Inbound,
     left_ms: u64,
-    may_leave: bool,
+    other: Option<&Arc<Integration>>,
 ) -> Waited {
     let mut sent = match begin(gateway, call, member, body, left_ms).await {
         Begun::Sent(sent) => sent,
         Begun::Ended(tried) => return Waited::Ended(tried),
     };
-    if !may_leave || !body.is_here() {
+    let Some(other) = other.filter(|_| body.is_here()) else {
         return Waited::Ended(sent.answer().await);
-    }
+    };
     let mut look = sent.patient_until();
     loop {
         tokio::select! {
             tried = sent.answer() => return Waited::Ended(tried),
             () = tokio::time::sleep_until(look) => {
-                if member.live.may_ask_beside(std::time::Instant::now()) {
+                let scarce = other.near.as_ref().is_some_and(|near| near.is_scarce(Timestamp::now()));
+                if member.live.may_ask_beside(std::time::Instant::now(), scarce) {
                     return Waited::Beside(sent);
                 }
                 look += Duration::from_millis(LOOK_AGAIN_MS);

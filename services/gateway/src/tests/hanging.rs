@@ -95,6 +95,34 @@ async fn a_slow_member_keeps_its_calls() {
 }
 
 #[tokio::test]
+async fn a_member_with_little_quota_left_is_not_asked_beside() {
+    let (house, a, b) = pair().await;
+    house
+        .configure(|s| {
+            let quotas = json!([{ "name": "month", "requests": 5, "per": "month" }]);
+            integration(s, "b", &b.url(), json!({ "quotas": quotas }));
+        })
+        .await;
+    let slow = |ms: u64| {
+        a.will(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            answer(200, &[], "slow")
+        });
+    };
+    slow(500);
+    assert_eq!(house.get("/r/both/x").await.text(), "b");
+    // The call above and these three are four fifths of what it may have.
+    for _ in 0..3 {
+        assert_eq!(house.get("/p/b/x").await.text(), "b");
+    }
+    slow(2_500);
+    let before = b.count();
+    let got = house.get("/r/both/x").await;
+    assert_eq!((got.text().as_str(), b.count()), ("slow", before));
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_safe_to_repeat_is_waited_for() {
     let (house, a, b) = pair().await;
     a.will(|_| async {
