@@ -228,6 +228,17 @@ impl Breaker {
         self.block.is_none() && matches!(&self.state, State::Closed(count) if count.is_empty())
     }
 
+    /// For how long it gets no calls, and what its provider refuses them for, if that is why.
+    pub(crate) fn wait_left(&self, now: Instant) -> Option<(Option<Reason>, Duration)> {
+        if let Some(block) = self.block.filter(|block| now < block.until) {
+            return Some((Some(block.reason), block.until - now));
+        }
+        match &self.state {
+            State::Open { until, .. } => Some((None, until.saturating_duration_since(now))),
+            _ => None,
+        }
+    }
+
     /// As a number: 0 closed, 1 recovers, 2 open, 3 blocked.
     pub(crate) fn level(&self, now: Instant) -> u8 {
         match &self.state {

@@ -29,6 +29,10 @@ pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken)
             _ = tick.tick() => {}
             () = stopping.cancelled() => return Ok(()),
         }
+        if let Some(config) = config.get() {
+            let now = Instant::now();
+            config.integrations.values().for_each(|integration| integration.gate.look(now));
+        }
         // While the bus is away cells go on counting: what they hold is told when it is back.
         if bus.status() != bus::Status::Connected {
             continue;

@@ -1,28 +1,38 @@
 //! An integration's breaker, shared by all calls: one word tells most of them that there is nothing to look at.
 //!
-//! Says in the log and in a gauge when it opens and closes. Never waits.
+//! Says in the log and in metrics when it opens, recovers and closes, and when a provider's ban begins and ends: changes
+//! only. Never waits. What its calls met is told elsewhere (`observe`): a breaker is one process's care, no verdict.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use model::IntegrationId;
 use model::health::Reason;
 
 use super::{Breaker, Outcome, Standing};
 use crate::telemetry;
 
-/// What a level is called in the log.
-const LEVELS: [&str; 4] = ["closed", "recovering", "open", "blocked"];
+/// What a level is called in the log and in metrics.
+const LEVELS: [&str; 4] = ["closed", "half_open", "open", "blocked"];
 
 /// A breaker that calls share.
 pub(crate) struct Gate {
     id: IntegrationId,
     /// Whether there is anything to look at.
     troubled: AtomicBool,
-    breaker: Mutex<(Breaker, u8)>,
-    gauge: Gauge,
+    breaker: Mutex<(Breaker, Shown)>,
+    states: [Gauge; LEVELS.len()],
+    changes: [Counter; LEVELS.len()],
+}
+
+/// What was said last.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Shown {
+    level: u8,
+    /// What the provider refuses calls for.
+    refused: Option<Reason>,
 }
 
 /// The one call that tries an integration again. Dropped without a word, another one may.
@@ -34,9 +44,16 @@ pub(crate) struct Permit {
 impl Gate {
     /// A closed one.
     pub(crate) fn new(id: IntegrationId) -> Self {
-        let gauge = gauge!(telemetry::BREAKER, "integration" => id.to_string());
-        gauge.set(0.0);
-        Self { id, troubled: AtomicBool::new(false), breaker: Mutex::new((Breaker::new(), 0)), gauge }
+        let states =
+            LEVELS.map(|state| gauge!(telemetry::BREAKER, "integration" => id.to_string(), "state" => state));
+        let changes = LEVELS.map(
+            |state| counter!(telemetry::BREAKER_CHANGES, "integration" => id.to_string(), "state" => state),
+        );
+        changes.iter().for_each(|change| change.increment(0));
+        let breaker = Mutex::new((Breaker::new(), Shown::default()));
+        let gate = Self { id, troubled: AtomicBool::new(false), breaker, states, changes };
+        gate.set(0);
+        gate
     }
 
     /// Whether calls may go there without a further look.
@@ -87,20 +104,37 @@ impl Gate {
         }
     }
 
-    /// Says what changed.
-    fn show(&self, inner: &mut (Breaker, u8), now: Instant) {
-        let level = inner.0.level(now);
-        self.troubled.store(!inner.0.is_clear(), Ordering::Relaxed);
-        if level == inner.1 {
-            return;
+    /// Looks whether time alone changed something: a wait is over, though nobody called since.
+    pub(crate) fn look(&self, now: Instant) {
+        if !self.is_clear() {
+            self.show(&mut self.lock(), now);
         }
-        inner.1 = level;
-        self.gauge.set(f64::from(level));
-        let state = LEVELS[usize::from(level)];
-        tracing::info!(integration.id = %self.id, state, "The breaker of integration {} is {state}.", self.id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Breaker, u8)> {
+    /// Says what changed.
+    fn show(&self, inner: &mut (Breaker, Shown), now: Instant) {
+        let (level, wait) = (inner.0.level(now), inner.0.wait_left(now));
+        let shown = Shown { level, refused: wait.and_then(|(refused, _)| refused) };
+        self.troubled.store(!inner.0.is_clear(), Ordering::Relaxed);
+        if shown == inner.1 {
+            return;
+        }
+        inner.1 = shown;
+        self.set(level);
+        let state = LEVELS[usize::from(level)];
+        self.changes[usize::from(level)].increment(1);
+        let reason = shown.refused.map(Reason::as_str);
+        let wait_secs = wait.map(|(_, left)| left.as_secs());
+        tracing::info!(integration.id = %self.id, state, reason, wait_secs, "The breaker of integration {} is {state}.", self.id);
+    }
+
+    fn set(&self, level: u8) {
+        for (place, state) in self.states.iter().enumerate() {
+            state.set(if place == usize::from(level) { 1.0 } else { 0.0 });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Breaker, Shown)> {
         // The machine is whole after every call, so a panic elsewhere spoils nothing.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
