@@ -158,6 +158,7 @@ impl Provider for Binance {
             })),
             (&Method::POST, "/api/v3/order/test") => Answer::ok(json!({})),
             (&Method::POST, "/api/v3/order") => order(desk, call),
+            (&Method::DELETE, "/api/v3/order") => cancelled(desk, call),
             (&Method::GET, "/api/v3/openOrders" | "/api/v3/myTrades" | "/api/v3/allOrders") => {
                 Answer::ok(json!([]))
             }
@@ -262,6 +263,25 @@ fn exchange_info(desk: &Desk<'_>) -> Answer {
             { "rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000 }
         ],
         "exchangeFilters": [], "symbols": symbols
+    }))
+}
+
+/// Every order can be cancelled: the stand-in keeps none.
+fn cancelled(desk: &Desk<'_>, call: &Call) -> Answer {
+    let (id, own) = (call.number("orderId"), call.param("origClientOrderId"));
+    if id.is_none() && own.is_none() {
+        let text = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!";
+        return failure(400, -1102, text);
+    }
+    let symbol = call.param_or("symbol", "");
+    let Some(price) = desk.market.price(&symbol, desk.now_ms) else {
+        return failure(400, -1121, "Invalid symbol.");
+    };
+    Answer::ok(json!({
+        "symbol": symbol, "origClientOrderId": own.unwrap_or_default(), "orderId": id.unwrap_or(1), "orderListId": -1,
+        "clientOrderId": call.param_or("newClientOrderId", "stand-in"), "transactTime": desk.now_ms, "price": eight(price),
+        "origQty": "1.00000000", "executedQty": "0.00000000", "cummulativeQuoteQty": "0.00000000", "status": "CANCELED",
+        "timeInForce": "GTC", "type": "LIMIT", "side": "BUY"
     }))
 }
 

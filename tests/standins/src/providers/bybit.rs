@@ -106,6 +106,9 @@ impl Provider for Bybit {
             (&Method::POST, "/v5/order/create") => {
                 json!({ "orderId": format!("{:032x}", desk.sequence), "orderLinkId": "" })
             }
+            (&Method::POST, "/v5/order/cancel") => {
+                json!({ "orderId": call.json().unwrap_or_default()["orderId"], "orderLinkId": "" })
+            }
             _ => return Answer::json(404, json!({})),
         };
         success(desk, &result)

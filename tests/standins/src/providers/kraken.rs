@@ -91,6 +91,7 @@ impl Provider for Kraken {
                 "descr": { "order": format!("{} {} {} @ {}", field(call, "type"), field(call, "volume"), field(call, "pair"), field(call, "price")) },
                 "txid": [format!("O{:05X}-{:05X}-{:06X}", desk.sequence, 7, desk.now_secs() % 0xff_ffff)]
             }),
+            (&Method::POST, "/0/private/CancelOrder") => json!({ "count": 1 }),
             _ => return failure("EGeneral:Unknown method"),
         };
         Answer::ok(json!({ "error": [], "result": result }))

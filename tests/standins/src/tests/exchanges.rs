@@ -58,6 +58,25 @@ async fn binance_takes_a_published_order_and_refuses_a_changed_one() {
 }
 
 #[tokio::test]
+async fn binance_cancels_an_order_by_its_signed_query() {
+    let (key, secret) = ("k", "s");
+    let world = World::with(
+        open("binance").key("api_key", key).key("api_secret", secret).clock_ms(1_499_827_320_000),
+    )
+    .await;
+    let cancel = |more: &str| {
+        let query = format!("symbol=LTCBTC{more}&timestamp=1499827319559");
+        let signature = crate::signing::binance_hmac(secret, &query);
+        let url =
+            format!("{}/api/v3/order?{query}&signature={signature}", world.standins.provider_base("binance"));
+        world.http.delete(url).header("x-mbx-apikey", key)
+    };
+    let (status, done) = told(cancel("&orderId=42")).await;
+    assert_eq!((status, &done["orderId"], &done["status"]), (200, &json!(42), &json!("CANCELED")));
+    assert_eq!(told(cancel("")).await.1["code"], -1102);
+}
+
+#[tokio::test]
 async fn kraken_says_errors_with_a_200_and_takes_a_nonce_once() {
     let secret = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg==";
     let world = World::with(open("kraken").key("api_key", "k").key("api_secret", secret)).await;
