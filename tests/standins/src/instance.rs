@@ -20,7 +20,7 @@ use crate::door::{Door, Hangup, Served};
 use crate::fault::{Effect, carry_out};
 use crate::ledger::{Ledger, Recorded, headers};
 use crate::limits::{Limits, Tally};
-use crate::market::{Market, scramble};
+use crate::market::{Market, scramble, stamp};
 use crate::providers::{Desk, Provider};
 use crate::switches::{Mode, Switch, Switches};
 
@@ -87,7 +87,8 @@ impl Instance {
         let sequence = self.served.fetch_add(1, Ordering::Relaxed) + 1;
         let mut limits = lock(&self.limits);
         let by = self.provider.counted_by(call);
-        let now_ms = self.config.clock_ms.unwrap_or(call.at_ms);
+        let skew_ms = if let Mode::Skew { ms } = mode { *ms } else { 0 };
+        let now_ms = self.config.clock_ms.unwrap_or(call.at_ms).saturating_add(skew_ms);
         let mut desk = Desk {
             key: &self.config.key,
             now_ms,
@@ -116,7 +117,7 @@ impl Instance {
                     None => answer,
                 });
             }
-            Mode::Ok | Mode::Slow { .. } | Mode::Reset | Mode::StreamError => {}
+            Mode::Ok | Mode::Slow { .. } | Mode::Reset | Mode::StreamError | Mode::Skew { .. } => {}
         }
         let answer = match self.provider.admit(&desk, call) {
             Err(refusal) => refusal,
@@ -140,6 +141,7 @@ impl Instance {
         match mode {
             Mode::Reset => Effect::Half(answer),
             Mode::Slow { ms } => Effect::Late(Duration::from_millis(*ms), answer),
+            Mode::Skew { .. } => Effect::Answer(answer.with("date", stamp(now_ms, "%a, %d %b %Y %T GMT"))),
             _ => Effect::Answer(answer),
         }
     }

@@ -40,8 +40,8 @@
 //! A switch is `{"mode":"ok"}`, `{"mode":"slow","ms":800}`, `{"mode":"status","status":503,
 //! "retry_after_secs":2,"body":"…"}`, `{"mode":"hang"}`, `{"mode":"refuse"}`, `{"mode":"throttle",
 //! "retry_after_secs":2}`, `{"mode":"bad_key"}`, `{"mode":"reset"}`, `{"mode":"garbage"}`, targets also
-//! `{"mode":"gone","status":410}`, LLM providers also `{"mode":"stream_error"}`; each but `refuse` with
-//! `"probability":0.3` and `"times":2` if wanted.
+//! `{"mode":"gone","status":410}`, providers also `{"mode":"skew","ms":40000}` (a clock that is off), LLM providers
+//! also `{"mode":"stream_error"}`; each but `refuse` with `"probability":0.3` and `"times":2` if wanted.
 
 mod call;
 mod config;

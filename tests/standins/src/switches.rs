@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::scramble;
 
+/// How far a clock may be off, in milliseconds: a year.
+const SKEW_MS_MAX: u64 = 365 * 24 * 3_600_000;
+
 /// How a stand-in behaves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
@@ -56,6 +59,11 @@ pub enum Mode {
     },
     /// LLM providers only: a stream that began well carries an error event.
     StreamError,
+    /// Providers only: as documented, by a clock that is off. `Date` tells the same time.
+    Skew {
+        /// How far the clock is ahead, in milliseconds; behind when negative.
+        ms: i64,
+    },
 }
 
 impl Mode {
@@ -73,6 +81,7 @@ impl Mode {
             Mode::Garbage => "garbage",
             Mode::Gone { .. } => "gone",
             Mode::StreamError => "stream_error",
+            Mode::Skew { .. } => "skew",
         }
     }
 
@@ -84,6 +93,9 @@ impl Mode {
             }
             Mode::Gone { status: Some(status) } if !matches!(status, 404 | 410) => {
                 Some(format!("gone answers 404 or 410, not {status}"))
+            }
+            Mode::Skew { ms } if ms.unsigned_abs() > SKEW_MS_MAX => {
+                Some(format!("a clock that is {ms} ms off is more than a year off"))
             }
             _ => None,
         }

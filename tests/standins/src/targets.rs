@@ -235,7 +235,7 @@ impl Target {
             Mode::Throttle { retry_after_secs } => {
                 return fault(self.throttled(retry_after_secs.unwrap_or(1)));
             }
-            Mode::Ok | Mode::Slow { .. } | Mode::Reset | Mode::StreamError => {}
+            Mode::Ok | Mode::Slow { .. } | Mode::Reset | Mode::StreamError | Mode::Skew { .. } => {}
         }
         let verdict = self.judge(call);
         let answer = verdict.answer.clone();
@@ -291,8 +291,8 @@ impl Target {
         if let Some(fault) = switch.fault() {
             return Err(fault);
         }
-        if switch.mode == Mode::StreamError {
-            return Err("`stream_error` is for LLM providers".to_owned());
+        if let Mode::StreamError | Mode::Skew { .. } = switch.mode {
+            return Err(format!("`{}` is for providers", switch.mode.name()));
         }
         let open = switch.mode != Mode::Refuse;
         self.switches.set(switch);

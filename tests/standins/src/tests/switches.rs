@@ -152,3 +152,21 @@ async fn dropping_the_standins_frees_the_ports() {
     };
     tokio::time::timeout(super::SOON, refused).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_in_the_date_and_checked_by() {
+    let world = World::with(open("coinbase_exchange")).await;
+    let instance = world.standins.instance("coinbase_exchange");
+    let apart = async || {
+        let answer = world.get("coinbase_exchange", "/time").send().await.unwrap();
+        let date = jiff::fmt::rfc2822::parse(&header(&answer, "date")).unwrap().timestamp().as_second();
+        let told = answer.json::<serde_json::Value>().await.unwrap()["epoch"].as_f64().unwrap();
+        assert!((told - date as f64).abs() < 1.0, "the body tells the same time");
+        date - jiff::Timestamp::now().as_second()
+    };
+    assert!((-2..=0).contains(&apart().await));
+    instance.switch(Mode::Skew { ms: 40_000 }).await;
+    assert!((38..=40).contains(&apart().await));
+    instance.switch(Mode::Skew { ms: -40_000 }).await;
+    assert!((-42..=-40).contains(&apart().await));
+}
