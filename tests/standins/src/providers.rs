@@ -24,6 +24,7 @@ mod openai;
 mod symbols;
 mod taapi;
 mod tiingo;
+mod tools;
 mod twelve_data;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::chat::{Turn, event, prompt, text_of};
-use super::{Desk, Provider};
+use super::tools::ToolUse;
+use super::{Desk, Provider, tools};
 use crate::call::{Answer, Call};
 use crate::config::Tokens;
 use crate::limits::{Rule, Tally};
@@ -133,6 +134,7 @@ fn read(desk: &Desk<'_>, call: &Call) -> Result<(Value, Turn), Answer> {
     let (whole, last) = prompt(&body["messages"], "content")
         .ok_or_else(|| refuse("messages: at least one message is required"))?;
     let turn = Turn::of(desk, &format!("{}{whole}", text_of(&body["system"])), &last);
+    let turn = turn.asking(desk, tools::anthropic(&body, &last));
     Ok((body, turn))
 }
 
@@ -146,10 +148,22 @@ fn usage(tokens: Tokens) -> Value {
 }
 
 fn message(desk: &Desk<'_>, body: &Value, turn: &Turn) -> Value {
+    let block = match &turn.tool {
+        None => json!({ "type": "text", "text": turn.text }),
+        Some(tool) => tool_use(desk, tool, &tool.arguments),
+    };
     json!({
         "id": format!("msg_{:024x}", desk.sequence), "type": "message", "role": "assistant", "model": body["model"],
-        "content": [{ "type": "text", "text": turn.text }], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage(turn.tokens)
+        "content": [block], "stop_reason": stop(turn), "stop_sequence": null, "usage": usage(turn.tokens)
     })
+}
+
+fn tool_use(desk: &Desk<'_>, tool: &ToolUse, input: &Value) -> Value {
+    json!({ "type": "tool_use", "id": format!("toolu_{:024x}", desk.sequence), "name": tool.name, "input": input })
+}
+
+fn stop(turn: &Turn) -> &'static str {
+    if turn.tool.is_some() { "tool_use" } else { "end_turn" }
 }
 
 fn frames(desk: &Desk<'_>, body: &Value, turn: &Turn) -> Vec<String> {
@@ -157,21 +171,34 @@ fn frames(desk: &Desk<'_>, body: &Value, turn: &Turn) -> Vec<String> {
     start["content"] = json!([]);
     start["stop_reason"] = Value::Null;
     start["usage"]["output_tokens"] = json!(1);
+    // The first piece of arguments is empty.
+    let (block, deltas): (Value, Vec<Value>) = match &turn.tool {
+        None => {
+            let pieces = turn.pieces().into_iter();
+            let deltas = pieces.map(|piece| json!({ "type": "text_delta", "text": piece }));
+            (json!({ "type": "text", "text": "" }), deltas.collect())
+        }
+        Some(tool) => {
+            let pieces = [String::new()].into_iter().chain(tool.pieces());
+            let deltas = pieces.map(|piece| json!({ "type": "input_json_delta", "partial_json": piece }));
+            (tool_use(desk, tool, &json!({})), deltas.collect())
+        }
+    };
     let mut frames = vec![
         event("message_start", &json!({ "type": "message_start", "message": start })),
         event(
             "content_block_start",
-            &json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+            &json!({ "type": "content_block_start", "index": 0, "content_block": block }),
         ),
         event("ping", &json!({ "type": "ping" })),
     ];
-    for piece in turn.pieces() {
-        let delta = json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": piece } });
+    for delta in deltas {
+        let delta = json!({ "type": "content_block_delta", "index": 0, "delta": delta });
         frames.push(event("content_block_delta", &delta));
     }
     let output = turn.tokens.output + turn.tokens.reasoning;
     frames.push(event("content_block_stop", &json!({ "type": "content_block_stop", "index": 0 })));
-    frames.push(event("message_delta", &json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null }, "usage": { "output_tokens": output } })));
+    frames.push(event("message_delta", &json!({ "type": "message_delta", "delta": { "stop_reason": stop(turn), "stop_sequence": null }, "usage": { "output_tokens": output } })));
     frames.push(event("message_stop", &json!({ "type": "message_stop" })));
     frames
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Desk;
+use super::tools::ToolUse;
 use crate::config::Tokens;
 
 /// Characters of one token, roughly, as providers say of English text.
@@ -11,8 +12,10 @@ const CHARS_PER_TOKEN: usize = 4;
 /// A turn of a conversation, answered.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    /// What is answered.
+    /// What is answered; nothing where a tool is asked for.
     pub(crate) text: String,
+    /// The tool that is asked for instead.
+    pub(crate) tool: Option<ToolUse>,
     /// What is counted.
     pub(crate) tokens: Tokens,
 }
@@ -22,7 +25,14 @@ impl Turn {
     pub(crate) fn of(desk: &Desk<'_>, prompt: &str, last: &str) -> Turn {
         let text = desk.reply.map_or_else(|| format!("You said: {last}"), str::to_owned);
         let counted = Tokens { input: count(prompt), output: count(&text), ..Tokens::default() };
-        Turn { tokens: desk.tokens.unwrap_or(counted), text }
+        Turn { tokens: desk.tokens.unwrap_or(counted), text, tool: None }
+    }
+
+    /// The same that asks for a tool, if it does.
+    pub(crate) fn asking(self, desk: &Desk<'_>, tool: Option<ToolUse>) -> Turn {
+        let Some(tool) = tool else { return self };
+        let counted = Tokens { output: count(&tool.arguments.to_string()), ..self.tokens };
+        Turn { tokens: desk.tokens.unwrap_or(counted), text: String::new(), tool: Some(tool) }
     }
 
     /// The text in pieces as a stream brings them.
@@ -35,14 +45,22 @@ fn count(text: &str) -> u64 {
     text.chars().count().div_ceil(CHARS_PER_TOKEN).max(1) as u64
 }
 
-/// The text of a message's content: a string, or the `text` of its parts.
+/// The text of a message's content: a string, or what its parts say.
 pub(crate) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join(" ")
-        }
+        Value::Array(parts) => parts.iter().filter_map(said).collect::<Vec<_>>().join(" "),
         _ => String::new(),
+    }
+}
+
+/// What a part says: its `text`, or what a tool answered.
+fn said(part: &Value) -> Option<String> {
+    let answer = &part["functionResponse"]["response"];
+    match part["text"].as_str() {
+        Some(text) => Some(text.to_owned()),
+        None if part["type"] == "tool_result" => Some(text_of(&part["content"])),
+        None => answer.is_object().then(|| answer.to_string()),
     }
 }
 

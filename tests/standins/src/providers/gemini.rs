@@ -4,10 +4,11 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::chat::{Turn, data, prompt, text_of};
-use super::{Desk, Provider};
+use super::{Desk, Provider, tools};
 use crate::call::{Answer, Call};
 use crate::config::Tokens;
 use crate::limits::{Rule, Tally};
+use crate::signing::base64;
 
 #[derive(Debug)]
 pub(crate) struct Gemini;
@@ -74,7 +75,7 @@ impl Provider for Gemini {
                 "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536, "supportedGenerationMethods": ["generateContent", "countTokens"]
             }], "nextPageToken": "" })),
             (&Method::POST, _, Some((model, "generateContent"))) => match read(desk, call) {
-                Ok(turn) => Answer::ok(chunk(desk, model, &turn.text, Some("STOP"), turn.tokens)),
+                Ok(turn) => Answer::ok(chunk(desk, model, &whole(desk, &turn), Some("STOP"), turn.tokens)),
                 Err(refusal) => refusal,
             },
             (&Method::POST, _, Some((model, "streamGenerateContent"))) => match read(desk, call) {
@@ -103,13 +104,25 @@ fn read(desk: &Desk<'_>, call: &Call) -> Result<Turn, Answer> {
             &json!([]),
         )
     })?;
-    Ok(Turn::of(desk, &format!("{}{whole}", text_of(&body["systemInstruction"]["parts"])), &last))
+    let turn = Turn::of(desk, &format!("{}{whole}", text_of(&body["systemInstruction"]["parts"])), &last);
+    Ok(turn.asking(desk, tools::gemini(&body, &last)))
+}
+
+/// The part that says it all. A call has a signature of the thought before it, to be shown again with it.
+fn whole(desk: &Desk<'_>, turn: &Turn) -> Value {
+    match &turn.tool {
+        None => json!({ "text": turn.text }),
+        Some(tool) => {
+            let call = json!({ "name": tool.name, "args": tool.arguments });
+            json!({ "functionCall": call, "thoughtSignature": base64(format!("thought {}", desk.sequence).as_bytes()) })
+        }
+    }
 }
 
 /// Prompt tokens include the cached ones; candidates' tokens exclude the thoughts.
-fn chunk(desk: &Desk<'_>, model: &str, text: &str, finish: Option<&str>, tokens: Tokens) -> Value {
+fn chunk(desk: &Desk<'_>, model: &str, part: &Value, finish: Option<&str>, tokens: Tokens) -> Value {
     let input = tokens.input + tokens.cached_input + tokens.cache_write;
-    let mut candidate = json!({ "content": { "role": "model", "parts": [{ "text": text }] }, "index": 0 });
+    let mut candidate = json!({ "content": { "role": "model", "parts": [part] }, "index": 0 });
     if let Some(finish) = finish {
         candidate["finishReason"] = json!(finish);
     }
@@ -123,7 +136,11 @@ fn chunk(desk: &Desk<'_>, model: &str, text: &str, finish: Option<&str>, tokens:
 }
 
 fn stream(desk: &Desk<'_>, call: &Call, model: &str, turn: &Turn) -> Answer {
-    let pieces = turn.pieces();
+    // A call comes in one piece.
+    let pieces: Vec<Value> = match &turn.tool {
+        None => turn.pieces().into_iter().map(|piece| json!({ "text": piece })).collect(),
+        Some(_) => vec![whole(desk, turn)],
+    };
     let chunks: Vec<Value> = pieces
         .iter()
         .enumerate()

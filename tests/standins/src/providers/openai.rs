@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::chat::{Turn, data, prompt, text_of};
-use super::{Desk, Provider};
+use super::{Desk, Provider, tools};
 use crate::call::{Answer, Call};
 use crate::config::Tokens;
 use crate::limits::{Rule, Tally};
@@ -210,26 +210,34 @@ impl OpenAiLike {
                 "you must provide a model and messages",
             );
         };
-        let turn = Turn::of(desk, &whole, &last);
+        let turn = Turn::of(desk, &whole, &last).asking(desk, tools::openai(&body, &last));
         if body["stream"] == true {
             return self.stream(desk, &body, &turn);
         }
         Answer::ok(json!({
             "id": format!("chatcmpl-{:024x}", desk.sequence), "object": "chat.completion", "created": desk.now_secs(),
             "model": body["model"],
-            "choices": [{ "index": 0, "message": { "role": "assistant", "content": turn.text, "refusal": null }, "finish_reason": "stop" }],
+            "choices": [{ "index": 0, "message": message(desk, &turn), "finish_reason": finish(&turn) }],
             "usage": self.usage(turn.tokens), "service_tier": "default"
         }))
     }
 
     fn stream(&self, desk: &Desk<'_>, body: &Value, turn: &Turn) -> Answer {
         let usage_asked = body["stream_options"]["include_usage"] == true;
-        let mut frames =
-            vec![data(&self.chunk(desk, body, &json!({ "role": "assistant", "content": "" }), None))];
-        for piece in turn.pieces() {
-            frames.push(data(&self.chunk(desk, body, &json!({ "content": piece }), None)));
+        let mut first = json!({ "role": "assistant", "content": "" });
+        let mut further: Vec<Value> = turn.pieces().iter().map(|piece| json!({ "content": piece })).collect();
+        if let Some(tool) = &turn.tool {
+            first = message(desk, turn);
+            first["tool_calls"][0]["index"] = json!(0);
+            first["tool_calls"][0]["function"]["arguments"] = json!("");
+            let arguments = tool.pieces().into_iter();
+            let arguments = arguments.map(|piece| json!({ "index": 0, "function": { "arguments": piece } }));
+            further = arguments.map(|call| json!({ "tool_calls": [call] })).collect();
         }
-        let mut end = self.chunk(desk, body, &json!({}), Some("stop"));
+        let deltas = [first].into_iter().chain(further);
+        let mut frames: Vec<String> =
+            deltas.map(|delta| data(&self.chunk(desk, body, &delta, None))).collect();
+        let mut end = self.chunk(desk, body, &json!({}), Some(finish(turn)));
         if self.dialect == Dialect::Mistral {
             end["usage"] = self.usage(turn.tokens);
         }
@@ -312,6 +320,20 @@ impl OpenAiLike {
             json!({ "object": "list", "data": data, "model": body["model"], "usage": { "prompt_tokens": tokens, "total_tokens": tokens } }),
         )
     }
+}
+
+fn finish(turn: &Turn) -> &'static str {
+    if turn.tool.is_some() { "tool_calls" } else { "stop" }
+}
+
+fn message(desk: &Desk<'_>, turn: &Turn) -> Value {
+    let Some(tool) = &turn.tool else {
+        return json!({ "role": "assistant", "content": turn.text, "refusal": null });
+    };
+    let function = json!({ "name": tool.name, "arguments": tool.arguments.to_string() });
+    let call =
+        json!({ "id": format!("call_{:024x}", desk.sequence), "type": "function", "function": function });
+    json!({ "role": "assistant", "content": null, "tool_calls": [call], "refusal": null })
 }
 
 /// The first and last characters of a key, as the real message shows it.

@@ -131,3 +131,75 @@ async fn mistral_and_openrouter_speak_their_own_errors() {
         422
     );
 }
+
+/// What a tool wants to know.
+const CITY: &str = r#"{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}}}"#;
+
+#[tokio::test]
+async fn tools_are_asked_for_in_each_dialect_whole_and_streamed() {
+    let config = crate::Config::default();
+    let config = config.with(open("openai")).with(open("anthropic")).with(open("google_gemini"));
+    let world = World::of(config).await;
+    let schema: Value = serde_json::from_str(CITY).unwrap();
+    let filled = json!({ "city": "Paris", "days": 1 });
+    let arguments = |pieces: Vec<&Value>| {
+        let text: String = pieces.iter().filter_map(|piece| piece.as_str()).collect();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let events = async |request| -> Vec<Value> {
+        let frames = frames(request).await;
+        frames.iter().filter_map(|frame| serde_json::from_str(frame).ok()).collect()
+    };
+
+    let ask = |body: &Value| world.post("openai", "/chat/completions").bearer_auth("k").json(body);
+    let mut body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "Paris" }],
+        "tools": [{ "type": "function", "function": { "name": "weather", "parameters": schema } }] });
+    let (_, whole) = told(ask(&body)).await;
+    let call = &whole["choices"][0]["message"]["tool_calls"][0];
+    assert_eq!(
+        (&call["function"]["name"], arguments(vec![&call["function"]["arguments"]])),
+        (&json!("weather"), filled.clone())
+    );
+    body["stream"] = json!(true);
+    let chunks = events(ask(&body)).await;
+    assert_eq!(chunks[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"], "weather");
+    let pieces =
+        chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"]);
+    assert_eq!(arguments(pieces.collect()), filled);
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+    body = json!({ "model": "gpt-4o", "tools": body["tools"], "messages": [{ "role": "tool", "content": "20 degrees" }] });
+    assert_eq!(told(ask(&body)).await.1["choices"][0]["message"]["content"], "You said: 20 degrees");
+
+    let ask = |body: &Value| {
+        let request = world.post("anthropic", "/v1/messages").header("x-api-key", "k");
+        request.header("anthropic-version", "2023-06-01").json(body)
+    };
+    let mut body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "Paris" }],
+        "tools": [{ "name": "other", "input_schema": {} }, { "name": "weather", "input_schema": schema }],
+        "tool_choice": { "type": "tool", "name": "weather" } });
+    let (_, whole) = told(ask(&body)).await;
+    assert_eq!((&whole["content"][0]["input"], &whole["stop_reason"]), (&filled, &json!("tool_use")));
+    body["stream"] = json!(true);
+    let all = events(ask(&body)).await;
+    assert_eq!(arguments(all.iter().map(|event| &event["delta"]["partial_json"]).collect()), filled);
+    assert!(all.iter().any(|event| event["delta"]["stop_reason"] == "tool_use"));
+    body["stream"] = json!(false);
+    body["messages"] = json!([{ "role": "user", "content": [
+        { "type": "tool_result", "tool_use_id": "x", "content": [{ "type": "text", "text": "20 degrees" }] }] }]);
+    assert_eq!(told(ask(&body)).await.1["content"][0]["text"], "You said: 20 degrees");
+
+    let ask = |verb: &str, body: &Value| {
+        let path = format!("/v1beta/models/gemini-2.5-flash:{verb}");
+        world.post("google_gemini", &path).header("x-goog-api-key", "k").json(body)
+    };
+    let mut body = json!({ "contents": [{ "role": "user", "parts": [{ "text": "Paris" }] }],
+        "tools": [{ "functionDeclarations": [{ "name": "weather", "parametersJsonSchema": schema }] }] });
+    let (_, whole) = told(ask("generateContent", &body)).await;
+    let part = &whole["candidates"][0]["content"]["parts"][0];
+    assert!(part["functionCall"]["args"] == filled && part["thoughtSignature"].is_string());
+    let chunks = events(ask("streamGenerateContent?alt=sse", &body)).await;
+    assert_eq!(chunks[0]["candidates"][0]["content"]["parts"][0]["functionCall"]["args"], filled);
+    body["contents"] = json!([{ "role": "user", "parts": [{ "functionResponse": { "name": "weather", "response": { "result": 20 } } }] }]);
+    let (_, whole) = told(ask("generateContent", &body)).await;
+    assert_eq!(whole["candidates"][0]["content"]["parts"][0]["text"], "You said: {\"result\":20}");
+}
