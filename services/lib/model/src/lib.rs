@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod health;
 pub mod integration;
 pub mod key;
+pub mod merge;
 pub mod operation;
 pub mod route;
 pub mod token;
