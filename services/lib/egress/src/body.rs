@@ -13,12 +13,15 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::error::{Error, Phase};
 use crate::settings::Limits;
+use crate::stream::Opened;
 use crate::upstream::Lease;
 
 /// A streaming body with its bounds.
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,
+    /// How its connection came about.
+    opened: Opened,
     /// The connection, until the body is read to its end.
     lease: Option<Lease>,
     /// The clock of silence, made when the target is waited for the first time.
@@ -35,12 +38,14 @@ pub struct Body {
 impl Body {
     pub(crate) fn new(
         incoming: Incoming,
+        opened: Opened,
         limits: Limits,
         total: Option<Instant>,
         lease: Option<Lease>,
     ) -> Self {
         let mut body = Self {
             incoming,
+            opened,
             lease,
             idle: None,
             waiting: false,
@@ -51,6 +56,11 @@ impl Body {
         };
         body.give_back();
         body
+    }
+
+    /// How the connection came about on which it comes.
+    pub const fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// Gives the connection back if nothing more comes on it.

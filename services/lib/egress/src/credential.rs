@@ -3,7 +3,6 @@
 //! Pure. Whatever a caller sent in a place of credentials goes first, so that the provider sees exactly our value
 //! and never the caller's token. Errors name fields and headers, never values; values are marked as sensitive.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -17,6 +16,8 @@ use model::auth::Auth;
 use model::secret::Fields;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
+
+use crate::names::Names;
 
 /// Headers in which providers look for credentials. A caller's value in them never passes.
 pub const CREDENTIAL_HEADERS: [&str; 27] = [
@@ -122,8 +123,7 @@ pub fn strip(headers: &mut HeaderMap) {
 
 /// Whether a caller may send a credential in a header of this name.
 pub fn is_credential(name: &HeaderName) -> bool {
-    static NAMES: LazyLock<HashSet<HeaderName>> =
-        LazyLock::new(|| CREDENTIAL_HEADERS.iter().map(|name| HeaderName::from_static(name)).collect());
+    static NAMES: LazyLock<Names> = LazyLock::new(|| Names::of(&[&CREDENTIAL_HEADERS]));
     NAMES.contains(name) || CREDENTIAL_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 

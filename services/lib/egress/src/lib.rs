@@ -14,6 +14,7 @@ pub mod body;
 pub mod connect;
 pub mod error;
 pub mod fetch;
+pub mod names;
 pub mod outgoing;
 pub mod resolve;
 pub mod send;
@@ -79,7 +80,7 @@ impl Egress {
     }
 
     /// Sends a request and gives the answer as soon as its head is there; the body streams. Of the URI only path and
-    /// query count; `Host` and the headers of a single connection are ours to set. The answer's extensions hold [`Opened`].
+    /// query count; `Host` and the headers of a single connection are ours to set.
     pub async fn send(
         &self,
         upstream: &Upstream,

@@ -3,11 +3,11 @@
 //! For the gateway. It repeats nothing but what a connection that had closed unused never took; it follows no
 //! redirect, keeps no cookie, decodes nothing, and passes every status on as it is.
 
+use std::pin::{Pin, pin};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use http::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::connect::{Connector, Progress};
 use crate::error::{Error, Phase};
 use crate::guard::Target;
+use crate::names::Names;
 use crate::outgoing::Outgoing;
 use crate::refusal::Refusal;
 use crate::settings::Limits;
@@ -26,7 +27,8 @@ use crate::stream::{Opened, Stream};
 use crate::telemetry;
 use crate::upstream::{Lease, Shared, Upstream};
 
-/// The most header fields of an answer.
+/// The most header fields of an answer. As many as the library reads unasked, and asked for anything else it makes room
+/// for them in memory of its own at each answer.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of an answer's head.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -41,15 +43,15 @@ const STALE_MAX: usize = 3;
 /// The protocol that a connection may become.
 const WEBSOCKET: &str = "websocket";
 /// Headers that belong to one connection. The library sets what it needs.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    HOST,
-    CONNECTION,
-    TRANSFER_ENCODING,
-    TE,
-    UPGRADE,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
+const HOP_BY_HOP: [&str; 8] = [
+    "host",
+    "connection",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
 ];
 
 /// An answer's head with what still comes on its connection.
@@ -68,22 +70,22 @@ pub(crate) async fn send(
 ) -> Result<Response<Body>, Error> {
     let mut phase = Phase::Connect;
     let total = limits.total_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
-    let exchange = exchange(connector, upstream, request, limits, &mut phase);
-    let answered = match timeout(Duration::from_millis(limits.head_ms), exchange).await {
-        Ok(answered) => answered?,
-        Err(_) => {
-            return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte });
-        }
+    let answered = {
+        // Pinned where it is: a future that is handed on is copied whole.
+        let exchange = pin!(exchange(connector, upstream, request, limits, &mut phase));
+        timeout(Duration::from_millis(limits.head_ms), exchange).await
     };
-    let (mut answer, opened, lease) = answered;
+    let Ok(answered) = answered else {
+        return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte });
+    };
+    let (answer, opened, lease) = answered?;
     check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
-    answer.extensions_mut().insert(opened);
     // After a change of protocol the connection is no more for requests.
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !(limits.upgrade && is_websocket(answer.headers())) {
         return Err(Error::Protocol { detail: "it changed the protocol unasked".to_owned(), sent: true });
     }
-    Ok(answer.map(|incoming| Body::new(incoming, limits, total, lease.filter(|_| !switched))))
+    Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total, lease.filter(|_| !switched))))
 }
 
 async fn exchange(
@@ -98,7 +100,8 @@ async fn exchange(
     }
     if let Some(shared) = upstream.shared() {
         *phase = Phase::FirstByte;
-        match within(limits.first_byte_ms, Phase::FirstByte, give_shared(shared, upstream, request)).await? {
+        let given = pin!(give_shared(shared, upstream, request));
+        match within(limits.first_byte_ms, Phase::FirstByte, given).await? {
             Ok(answered) => return Ok(answered),
             Err(back) => request = *back,
         }
@@ -106,14 +109,15 @@ async fn exchange(
     for _ in 0..STALE_MAX {
         let Some(lease) = upstream.take() else { break };
         *phase = Phase::FirstByte;
-        match within(limits.first_byte_ms, Phase::FirstByte, give(lease, upstream, request)).await? {
+        let given = pin!(give(lease, upstream, request));
+        match within(limits.first_byte_ms, Phase::FirstByte, given).await? {
             Ok(answered) => return Ok(answered),
             Err(back) => request = *back,
         }
     }
     *phase = Phase::Connect;
     let mut progress = Progress::default();
-    let opening = connector.open(upstream.target(), &mut progress);
+    let opening = pin!(connector.open(upstream.target(), &mut progress));
     let stream = within(limits.connect_ms, Phase::Connect, opening).await?;
     let opened = stream.opened.clone();
     let given = if stream.is_h2 {
@@ -121,11 +125,12 @@ async fn exchange(
         let shared = Shared { sender, opened };
         upstream.share(shared.clone());
         *phase = Phase::FirstByte;
-        within(limits.first_byte_ms, Phase::FirstByte, give_shared(shared, upstream, request)).await?
+        let given = pin!(give_shared(shared, upstream, request));
+        within(limits.first_byte_ms, Phase::FirstByte, given).await?
     } else {
         let sender = begin_h1(stream).await?;
         *phase = Phase::FirstByte;
-        let given = give(upstream.lease(sender, opened), upstream, request);
+        let given = pin!(give(upstream.lease(sender, opened), upstream, request));
         within(limits.first_byte_ms, Phase::FirstByte, given).await?
     };
     let closed = || Error::Protocol { detail: "it closed the connection".to_owned(), sent: false };
@@ -142,7 +147,7 @@ async fn upgrade(
 ) -> Result<Answered, Error> {
     *phase = Phase::Connect;
     let mut progress = Progress::default();
-    let opening = connector.open_h1(upstream.target(), &mut progress);
+    let opening = pin!(connector.open_h1(upstream.target(), &mut progress));
     let stream = within(limits.connect_ms, Phase::Connect, opening).await?;
     let opened = stream.opened.clone();
     let mut sender = begin_h1(stream).await?;
@@ -151,7 +156,8 @@ async fn upgrade(
     headers.insert(HOST, upstream.host());
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
-    let answering = async { sender.send_request(request).await.map_err(|error| Error::of_hyper(&error)) };
+    let answering =
+        pin!(async { sender.send_request(request).await.map_err(|error| Error::of_hyper(&error)) });
     let answer = within(limits.first_byte_ms, Phase::FirstByte, answering).await?;
     Ok((answer, opened, None))
 }
@@ -165,11 +171,11 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 async fn within<T>(
     limit_ms: Option<u64>,
     phase: Phase,
-    step: impl Future<Output = Result<T, Error>>,
+    step: Pin<&mut impl Future<Output = Result<T, Error>>>,
 ) -> Result<T, Error> {
     let Some(limit_ms) = limit_ms else { return step.await };
     let late = |_| Error::Timeout { phase, limit_ms, sent: phase >= Phase::FirstByte };
-    timeout(Duration::from_millis(limit_ms), Box::pin(step)).await.map_err(late)?
+    timeout(Duration::from_millis(limit_ms), step).await.map_err(late)?
 }
 
 /// Gives a request to an HTTP/1.1 connection.
@@ -211,7 +217,6 @@ async fn give_shared(
 
 async fn begin_h1(stream: Stream) -> Result<http1::SendRequest<Outgoing>, Error> {
     let (sender, connection) = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
         .max_buf_size(READ_BYTES_MAX)
         .handshake(stream)
         .await
@@ -253,7 +258,10 @@ pub(crate) fn prepare<B>(request: &mut Request<B>) {
         *request.uri_mut() = origin(request.uri());
     }
     *request.version_mut() = Version::HTTP_11;
-    for name in &HOP_BY_HOP {
+    static NAMES: LazyLock<Names> = LazyLock::new(|| Names::of(&[&HOP_BY_HOP]));
+    let found: Vec<HeaderName> =
+        request.headers().keys().filter(|name| NAMES.contains(name)).cloned().collect();
+    for name in found {
         request.headers_mut().remove(name);
     }
 }

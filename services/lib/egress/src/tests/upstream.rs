@@ -13,7 +13,7 @@ async fn connections_are_used_again_but_not_by_another_upstream() {
     for _ in 0..5 {
         let request = get(&server.url("/")).map(Outgoing::whole);
         let answer = egress.send(&one, request, Limits::default()).await.expect("answers");
-        assert_eq!(answer.extensions().get::<Opened>().expect("says how it came").peer(), server.address);
+        assert_eq!(answer.body().opened().peer(), server.address);
         assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
         assert_eq!(one.idle_connections(), 1);
         // The connection's own task sees that the answer was read.
