@@ -111,6 +111,21 @@ pub(crate) struct DoorOptions {
     /// A PEM file with further certificate authorities for outgoing calls.
     #[arg(long, env = "SIGNALBOX_EGRESS_ROOTS")]
     egress_roots: Option<PathBuf>,
+    /// How long TCP may take to connect, all addresses of a name together, in milliseconds: 1 to 60,000.
+    #[arg(long, env = "SIGNALBOX_EGRESS_CONNECT_TIMEOUT_MS", default_value_t = 5_000,
+        value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    egress_connect_timeout_ms: u64,
+    /// How long an unused connection to a provider is kept, in milliseconds: 1 to 30,000.
+    #[arg(long, env = "SIGNALBOX_EGRESS_IDLE_MS", default_value_t = 20_000,
+        value_parser = clap::value_parser!(u64).range(1..=30_000))]
+    egress_idle_ms: u64,
+    /// How old a connection may be when it gets a call, in milliseconds: 0 (every call opens one) to 60,000.
+    #[arg(long, env = "SIGNALBOX_EGRESS_AGE_MS", default_value_t = 60_000,
+        value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    egress_age_ms: u64,
+    /// Unused connections kept for one integration by each thread. More are closed after their answer.
+    #[arg(long, env = "SIGNALBOX_EGRESS_IDLE_PER_HOST", default_value_t = 512)]
+    egress_idle_per_host: usize,
 }
 
 /// The providers that every role of this process knows: the program's own, and the operator's over them.
@@ -326,6 +341,10 @@ pub(crate) fn egress(options: &Options) -> anyhow::Result<Egress> {
         plain_http: given.egress_plain_http,
         extra_roots: given.egress_roots.clone(),
         lanes: options.gateway.lanes(),
+        connect_timeout_ms: given.egress_connect_timeout_ms,
+        idle_ms: given.egress_idle_ms,
+        age_ms: given.egress_age_ms,
+        idle_per_host: given.egress_idle_per_host,
         ..egress::Settings::default()
     };
     settings.ports.extend(&given.egress_ports);

@@ -13,7 +13,9 @@ use model::health::Phases;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How a connection came about. In the extensions of every answer of [`crate::Egress::send`].
+use crate::telemetry::OpenConnection;
+
+/// How a connection came about. Every answer's [`crate::Body`] tells it.
 #[derive(Clone, Debug)]
 pub struct Opened(Arc<Facts>);
 
@@ -31,6 +33,7 @@ pub(crate) struct Stream {
     pub(crate) is_h2: bool,
     /// How it came about.
     pub(crate) opened: Opened,
+    _open: OpenConnection,
 }
 
 enum Inner {
@@ -65,12 +68,12 @@ impl Opened {
 
 impl Stream {
     pub(crate) fn plain(tcp: TcpStream, opened: Opened) -> Self {
-        Self { inner: Inner::Plain(TokioIo::new(tcp)), is_h2: false, opened }
+        Self { inner: Inner::Plain(TokioIo::new(tcp)), is_h2: false, opened, _open: OpenConnection::new() }
     }
 
     pub(crate) fn tls(tls: TlsStream<TcpStream>, opened: Opened) -> Self {
         let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Self { inner: Inner::Tls(Box::new(TokioIo::new(tls))), is_h2, opened }
+        Self { inner: Inner::Tls(Box::new(TokioIo::new(tls))), is_h2, opened, _open: OpenConnection::new() }
     }
 }
 
