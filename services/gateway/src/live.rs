@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use egress::skew::Skew;
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use model::health::Reason;
 use model::usage::{Count, ModelCount};
 use model::{IntegrationId, ProviderId};
@@ -101,6 +101,7 @@ struct Meters {
     beside: Counter,
     repeats: Counter,
     refused: Counter,
+    idle: Gauge,
 }
 
 // === impl Live ===
@@ -117,6 +118,7 @@ impl Live {
             beside: counter!(telemetry::BESIDE, "integration" => label.clone()),
             repeats: counter!(telemetry::REPEATS, "integration" => label.clone(), "outcome" => "made"),
             refused: counter!(telemetry::REPEATS, "integration" => label.clone(), "outcome" => "refused"),
+            idle: gauge!(telemetry::IDLE, "integration" => label.clone()),
         };
         for known in [&meters.ok, &meters.beside, &meters.repeats, &meters.refused] {
             known.increment(0);
@@ -224,6 +226,12 @@ impl Live {
     pub(crate) fn answered(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.meters.classes[class].increment(1);
+    }
+
+    /// Says how many connections are open and not used.
+    pub(crate) fn idle_connections(&self, count: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; there are thousands at most")]
+        self.meters.idle.set(count as f64);
     }
 
     /// Counts places that held the key.

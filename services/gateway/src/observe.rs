@@ -1,4 +1,5 @@
-//! Tells what callers met: every second one observation per integration that was called.
+//! Tells what callers met: every second one observation per integration that was called. Looks at the same time what
+//! changed though nobody called: breakers whose wait is over, connections that are kept.
 //!
 //! A call that hangs is evidence before it ends: those that wait for longer than any answer should take are told each
 //! second as time-outs, as long as nobody is answered. While the bus is away the cells go on counting, and are told together
@@ -31,7 +32,11 @@ pub(crate) async fn tell(bus: Bus, config: Current, stopping: CancellationToken)
         }
         if let Some(config) = config.get() {
             let now = Instant::now();
-            config.integrations.values().for_each(|integration| integration.gate.look(now));
+            for integration in config.integrations.values() {
+                integration.gate.look(now);
+                let idle = integration.upstream.as_ref().map_or(0, egress::Upstream::idle_connections);
+                integration.live.idle_connections(idle);
+            }
         }
         // While the bus is away cells go on counting: what they hold is told when it is back.
         if bus.status() != bus::Status::Connected {

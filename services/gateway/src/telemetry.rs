@@ -38,6 +38,12 @@ pub const ECHOES: &str = "signalbox_gateway_key_echoes_total";
 /// Events that the bus does not have yet.
 pub const UNSENT: &str = "signalbox_gateway_usage_unsent";
 
+/// Connections to an integration that are open and carry no call, by `integration`. Those of HTTP/2 are not counted.
+pub const IDLE: &str = "signalbox_gateway_upstream_idle_connections";
+/// Answers that were decoded for callers that do not accept what the provider sent, by `coding`: `gzip`, `deflate`, `br`,
+/// `zstd`.
+pub const DECODED: &str = "signalbox_gateway_decoded_answers_total";
+
 /// WebSockets that are open.
 pub const WEBSOCKETS: &str = "signalbox_gateway_websockets";
 
@@ -71,6 +77,11 @@ pub fn describe() {
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");
     gauge!(REVISION).set(0.0);
     gauge!(UNSENT).set(0.0);
+    describe_gauge!(IDLE, "Connections to an integration that are open and carry no call.");
+    describe_counter!(DECODED, "Answers that were decoded for callers that do not accept their coding.");
+    for coding in ["gzip", "deflate", "br", "zstd"] {
+        counter!(DECODED, "coding" => coding).absolute(0);
+    }
     describe_gauge!(WEBSOCKETS, "WebSockets between callers and providers that are open.");
     gauge!(WEBSOCKETS).set(0.0);
     for result in RESULTS {
@@ -101,6 +112,11 @@ pub(crate) fn cache(result: &'static str) {
     if let Some((_, counter)) = HANDLES.cache.iter().find(|(known, _)| *known == result) {
         counter.increment(1);
     }
+}
+
+/// Counts an answer that is decoded. Decoding costs far more than looking the counter up.
+pub(crate) fn decoded(coding: &'static str) {
+    counter!(DECODED, "coding" => coding).increment(1);
 }
 
 /// Counts a WebSocket for as long as it is open.

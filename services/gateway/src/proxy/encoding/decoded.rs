@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Coded, Coding, Decoder};
 use crate::body::{Body, Broken};
+use crate::telemetry;
 
 /// A decoded body. Holds what comes of one frame, at most a hundred times its size.
 pub(crate) struct Decoded {
@@ -30,6 +31,7 @@ pub(crate) fn fit(response: Response<Body>, accepts: Option<HeaderValue>) -> Res
     if coding.is_accepted(&asked) || is_part || response.body().is_end_stream() {
         return response;
     }
+    telemetry::decoded(coding.name());
     let (mut head, inner) = response.into_parts();
     for name in [CONTENT_ENCODING, CONTENT_LENGTH, ACCEPT_RANGES] {
         head.headers.remove(name);
