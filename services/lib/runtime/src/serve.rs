@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-pub use pace::{Pace, Paced, TooSlow};
+pub use pace::{BODY_BYTES_PER_SEC_MIN, GRACE, Pace, Paced, TooSlow};
 pub use places::{Place, Places};
 
 use crate::Problem;
@@ -71,14 +71,18 @@ pub struct Bounds {
     )]
     pub connections_per_address_max: usize,
 
-    /// How fast a request's body must come once it is ten seconds late, in bytes per second. 0: as slow as it likes.
-    #[arg(long = "body-bytes-per-sec-min", env = "SIGNALBOX_BODY_BYTES_PER_SEC_MIN", default_value_t = 240)]
+    /// How fast a request's body must come once it is five seconds late, in bytes per second. 0: as slow as it likes.
+    #[arg(
+        long = "body-bytes-per-sec-min",
+        env = "SIGNALBOX_BODY_BYTES_PER_SEC_MIN",
+        default_value_t = BODY_BYTES_PER_SEC_MIN
+    )]
     pub body_bytes_per_sec_min: u32,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections_per_address_max: 1_000, body_bytes_per_sec_min: 240 }
+        Self { connections_per_address_max: 1_000, body_bytes_per_sec_min: BODY_BYTES_PER_SEC_MIN }
     }
 }
 
