@@ -470,6 +470,7 @@ fn is_refusal(reason: Reason, status: u16) -> bool {
             | Reason::Banned
             | Reason::BadCredentials
             | Reason::Forbidden
+            | Reason::ClockSkew
     );
     refused && status < 500
 }
