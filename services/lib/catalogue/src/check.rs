@@ -46,6 +46,7 @@ pub(crate) fn check(provider: &Provider) -> Checked {
     }
     unique("error_rules", provider.error_rules.iter().map(|r| r.name.as_str()))?;
     operations(provider)?;
+    merges(provider)?;
     paths(provider)?;
     prices(provider)
 }
@@ -80,6 +81,7 @@ fn lifecycle(provider: &Provider) -> Checked {
         ("public_paths", !provider.public_paths.is_empty()),
         ("dialect", provider.dialect.is_some()),
         ("operations", !provider.operations.is_empty()),
+        ("merges", !provider.merges.is_empty()),
         ("endpoints", !provider.endpoints.is_empty()),
     ];
     match callable.iter().find(|(_, given)| *given) {
@@ -236,6 +238,16 @@ fn operation_is_whole(provider: &Provider, operation: &Operation) -> Result<(), 
     }
     for name in &operation.environments {
         must(provider.environment(name).is_some(), &format!("there is no environment `{name}`"))?;
+    }
+    Ok(())
+}
+
+fn merges(provider: &Provider) -> Checked {
+    for (path, form) in &provider.merges {
+        crate::merge::check(path, form).map_err(|wrong| {
+            let way = ["merges".to_owned(), path.clone()];
+            Problem { at: way.into_iter().chain(wrong.at).map(Step::Key).collect(), reason: wrong.reason }
+        })?;
     }
     Ok(())
 }

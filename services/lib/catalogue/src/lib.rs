@@ -7,6 +7,7 @@
 mod provider;
 
 mod chat;
+pub mod merge;
 pub mod operation;
 
 mod check;

@@ -10,13 +10,14 @@ mod document;
 mod json;
 mod moment;
 mod normalise;
+mod page;
 mod place;
 mod plan;
 mod rows;
 
 pub use asked::{Asked, BadParameter, Interval, Kind, LIMIT_MAX, SYMBOL_CHARS_MAX};
 pub use check::{OPERATIONS_MAX, Wrong, check, check_own};
-pub use document::{Candle, Candles, Observation, Quote, Series, TimestampSource, schema};
+pub use document::{Candle, Candles, Next, Observation, Quote, Series, TimestampSource, schema};
 pub use normalise::{By, Unreadable, normalise};
 pub use plan::{Planned, Unfit, plan};
 pub use rows::ROWS_MAX;

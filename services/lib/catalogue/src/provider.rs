@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 use model::ProviderId;
 use model::auth::Auth;
 use model::integration::CUSTOM_PROVIDER;
+use model::merge::Form;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -106,6 +107,9 @@ pub struct Provider {
     /// Canonical operations: `quote`, `candles`, `series`, `chat`, …
     #[serde(default)]
     pub operations: BTreeMap<String, Operation>,
+    /// Endpoints that take several symbols in one call, by the path of the single call.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merges: BTreeMap<String, Form>,
     /// Names under which use is counted.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,

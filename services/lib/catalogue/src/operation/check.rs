@@ -162,6 +162,15 @@ fn answer(kind: Kind, operation: &Operation, reading: &Reading) -> Checked {
         true => "`rows` is missing: the place of the list, \"\" for the whole answer".to_owned(),
         false => "a quote has no rows".to_owned(),
     })?;
+    if let Some(page) = &reading.page {
+        must(rows, &["page"], || "a quote has no pages".to_owned())?;
+        must(page.rows != Some(0), &["page", "rows"], || "is at least 1".to_owned())?;
+        let cut = !page.refuses_more || (kind == Kind::Candles && page.rows.is_some());
+        must(cut, &["page", "refuses_more"], || "needs `rows`, and is of candles".to_owned())?;
+        if let Some(place) = &page.more {
+            place_is_one(kind, operation, place).map_err(|reason| at(&["page", "more"], reason))?;
+        }
+    }
     let Reading {
         symbol,
         currency,

@@ -57,11 +57,28 @@ pub struct Candles {
     pub currency: Option<String>,
     /// The candles, oldest first.
     pub candles: Vec<Candle>,
+    /// Whether there are perhaps more of what was asked for than the provider gives at once. Absent: that is all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// What to ask for to get the rest. Absent: nothing is missing, or the provider does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
     /// The provider that answered, as the catalogue names it.
     pub provider: String,
     /// The integration that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration: Option<String>,
+}
+
+/// A part of what was asked for that an answer does not have: the same question with these parameters gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Next {
+    /// The `from` of the next question. Absent: it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The `to` of the next question. Absent: it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// Prices of one stretch of time.
@@ -94,6 +111,12 @@ pub struct Series {
     pub series_id: String,
     /// The observations, oldest first.
     pub observations: Vec<Observation>,
+    /// Whether there are perhaps more of what was asked for than the provider gives at once. Absent: that is all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// What to ask for to get the rest. Absent: nothing is missing, or the provider does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
     /// The provider that answered, as the catalogue names it.
     pub provider: String,
     /// The integration that answered.

@@ -1,6 +1,7 @@
 //! Reads a provider's answer and writes the canonical document.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use model::Timestamp;
@@ -8,13 +9,17 @@ use serde::Serialize;
 
 use super::asked::{Asked, Kind};
 use super::decimal::decimal;
-use super::document::{Candle, Candles, Observation, Quote, Series, TimestampSource};
+use super::document::{Candle, Candles, Next, Observation, Quote, Series, TimestampSource};
 use super::json::Node;
 use super::moment::{self, Moment};
+use super::page::{Had, Put, rest};
 use super::place::{Source, find, sources};
 use super::plan::Mapping;
 use super::rows::{Row, Rows, Words};
 use crate::{Operation, Reading};
+
+/// From one observation to the next, at the least.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who answered.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +72,7 @@ pub fn normalise(
         sent: &|name| mapping.value(name).ok().flatten(),
         asked: &|name| asked.canonical(name).or_else(|| mapping.value(name).ok().flatten()),
     };
-    let answer = Answer { root, reading, asked, by, now, words };
+    let answer = Answer { root, reading, asked, by, now, words, mapping };
     if !reading.requires.iter().all(|(place, texts)| answer.holds(place, texts)) {
         return Err(Unreadable::Field { field: "status" });
     }
@@ -93,6 +98,7 @@ struct Answer<'a> {
     by: By<'a>,
     now: Timestamp,
     words: Words<'a>,
+    mapping: Mapping<'a>,
 }
 
 /// How times are read.
@@ -170,10 +176,15 @@ impl Answer<'_> {
             };
             Ok((start, candle))
         })?;
+        let had = had(&candles, |start| Timestamp::from_millis(start.as_millisecond()));
         let (from, to) = (self.asked.from.map(Timestamp::to_jiff), self.asked.to.map(Timestamp::to_jiff));
         candles
             .retain(|(start, _)| from.is_none_or(|from| from <= *start) && to.is_none_or(|to| *start <= to));
+        let step = Duration::from_secs(self.asked.interval.secs().into());
+        let rest = self.rest(Had { fitting: candles.len(), ..had }, step, Duration::from_secs(1));
         Ok(Candles {
+            truncated: rest.is_some(),
+            next: rest.flatten(),
             symbol: self.symbol(),
             interval: self.asked.interval.as_str().to_owned(),
             currency: self.currency()?,
@@ -192,11 +203,19 @@ impl Answer<'_> {
                 value.map(|text| decimal(&text).ok_or(Unreadable::Field { field: "value" })).transpose()?;
             Ok((date, Observation { date: date.to_string(), value }))
         })?;
+        let begins = |date: &jiff::civil::Date| {
+            let midnight = date.to_zoned(TimeZone::UTC).map(|at| at.timestamp().as_millisecond());
+            Timestamp::from_millis(midnight.unwrap_or_default())
+        };
+        let had = had(&observations, begins);
         let day = |at: Timestamp| at.to_jiff().to_zoned(TimeZone::UTC).date();
         let (from, to) = (self.asked.from.map(day), self.asked.to.map(day));
         observations
             .retain(|(date, _)| from.is_none_or(|from| from <= *date) && to.is_none_or(|to| *date <= to));
+        let rest = self.rest(Had { fitting: observations.len(), ..had }, DAY, DAY);
         Ok(Series {
+            truncated: rest.is_some(),
+            next: rest.flatten(),
             series_id: self.asked.subject.clone(),
             observations: self.newest(observations),
             provider: self.by.provider.to_owned(),
@@ -218,6 +237,23 @@ impl Answer<'_> {
         let mut kept = rows.each().map(|row| read(&row)).collect::<Result<Vec<_>, _>>()?;
         kept.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(kept)
+    }
+
+    /// Whether more was asked for than the answer has, and what gets it.
+    fn rest(&self, had: Had, step: Duration, past: Duration) -> Option<Option<Next>> {
+        let page = self.reading.page.as_ref()?;
+        let limit = Some("limit").filter(|name| self.mapping.sends(name)).and_then(self.words.sent);
+        let more = page.more.as_deref().and_then(|place| find(self.root, place, self.words.sent));
+        let more = more.filter(|node| !node.is_null()).and_then(Node::scalar);
+        let says_more = more.is_some_and(|text| !matches!(&*text, "" | "0" | "false"));
+        let put = Put {
+            limit: limit.and_then(|limit| limit.parse().ok()),
+            from: self.mapping.begins_at(),
+            has_to: self.mapping.sends("to"),
+            step,
+            past,
+        };
+        rest(page, self.asked, put, Had { says_more, ..had }, self.now)
     }
 
     /// The newest, as many as were asked for.
@@ -265,6 +301,16 @@ impl Answer<'_> {
 
     fn moment(&self, text: &str, clock: &Clock) -> Option<Moment> {
         moment::read(text, self.reading.time.unit, &clock.zone, clock.clock)
+    }
+}
+
+/// What rows, the oldest first, say of an answer.
+fn had<K, T>(rows: &[(K, T)], begins: impl Fn(&K) -> Timestamp) -> Had {
+    let span = rows.first().zip(rows.last());
+    Had {
+        rows: rows.len(),
+        span: span.map(|((first, _), (last, _))| (begins(first), begins(last))),
+        ..Had::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes what is asked as a provider has it: method, path and query.
 
 use model::Timestamp;
+use model::operation::Page;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Asked, Kind};
@@ -12,10 +13,9 @@ use crate::{Case, Operation, Pair, Parameter};
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In a path a colon may stand: `X:BTCUSD`.
 const PATH: &AsciiSet = &QUERY.remove(b':');
-/// How many candles' time is asked for when neither a beginning nor a number is, for providers that want a beginning; and
-/// the most when there is a number. Markets are closed at times: there are fewer candles than that.
+/// How many candles' time is asked for when neither a beginning nor a number is, for providers that want a beginning. Where
+/// there is a number it is twice that: markets are closed at times.
 const SPAN: u32 = 200;
-const SPAN_MAX: u32 = 300;
 
 /// A request, ready for a base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +134,10 @@ impl Mapping<'_> {
         };
         let unfit = || Unfit::Value { name: of.to_owned(), value: given.clone() };
         let text = match of {
+            "limit" => self.limit(&given),
             "from" | "to" => {
-                let at = if of == "from" { self.asked.from } else { self.asked.to };
+                let from = || self.begins_at().or(self.asked.from);
+                let at = if of == "from" { from() } else { self.asked.to };
                 at.map_or(given.clone(), |at| moment::write(at, parameter.time.unwrap_or_default()))
             }
             "symbol" => self.symbol(parameter).ok_or_else(unfit)?,
@@ -174,19 +176,53 @@ impl Mapping<'_> {
         rule.map_or_else(|| text.to_owned(), |pair| renamed(pair, text))
     }
 
+    /// The number of rows, as far as one answer can have them.
+    fn limit(&self, given: &str) -> String {
+        let most = self.page().and_then(|page| page.rows);
+        let fits = |most: &u32| given.parse::<u32>().is_ok_and(|given| given > *most);
+        most.filter(fits).map_or_else(|| given.to_owned(), |most| most.to_string())
+    }
+
+    fn page(&self) -> Option<&Page> {
+        self.operation.answer.as_ref()?.page.as_ref()
+    }
+
+    /// Whether a parameter is sent at all.
+    pub(super) fn sends(&self, name: &str) -> bool {
+        let texts = std::iter::once(&self.operation.path).chain(self.operation.query.values());
+        texts.into_iter().any(|text| placeholders(text).any(|known| known == name))
+    }
+
+    /// The beginning that is sent, where that is another one than what was asked for: one that is made up, or a later one
+    /// because a longer span is refused.
+    pub(super) fn begins_at(&self) -> Option<Timestamp> {
+        let Some(from) = self.asked.from else {
+            let mut parameters = self.operation.parameters.iter();
+            let needed = parameters.any(|parameter| parameter.name == "from" && parameter.required);
+            return self.made_up("from").filter(|_| needed);
+        };
+        let rows = self.page().filter(|page| page.refuses_more).and_then(|page| page.rows)?;
+        let begins = self.before_end(rows.saturating_sub(1));
+        (self.asked.kind == Kind::Candles && from < begins).then_some(begins)
+    }
+
+    /// So many candles before the end.
+    fn before_end(&self, candles: u32) -> Timestamp {
+        let secs = u64::from(candles) * u64::from(self.asked.interval.secs());
+        self.asked.to.unwrap_or(self.now).minus(std::time::Duration::from_secs(secs))
+    }
+
     /// A beginning or an end that is needed and was not asked for.
     fn made_up(&self, name: &str) -> Option<Timestamp> {
         if self.asked.kind != Kind::Candles {
             return None;
         }
-        let end = self.asked.to.unwrap_or(self.now);
         match name {
-            "to" => Some(end),
+            "to" => Some(self.asked.to.unwrap_or(self.now)),
             "from" => {
-                let candles =
-                    self.asked.limit.map_or(SPAN, |limit| limit.saturating_mul(2).clamp(2, SPAN_MAX));
-                let secs = u64::from(candles) * u64::from(self.asked.interval.secs());
-                Some(end.minus(std::time::Duration::from_secs(secs)))
+                let candles = self.asked.limit.map_or(SPAN, |limit| limit.saturating_mul(2));
+                let most = self.page().filter(|page| page.refuses_more).and_then(|page| page.rows);
+                Some(self.before_end(candles.min(most.map_or(u32::MAX, |rows| rows.saturating_sub(1)))))
             }
             _ => None,
         }

@@ -60,6 +60,11 @@ impl Provider {
     /// looks like an id replaced by `{}`. At most [`ENDPOINT_CHARS_MAX`] characters. `path` may hold a query.
     pub fn endpoint_of(&self, method: &str, path: &str) -> Cow<'_, str> {
         let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+        self.endpoint(method, bare, query)
+    }
+
+    /// The same, with path and query apart.
+    pub fn endpoint(&self, method: &str, bare: &str, query: &str) -> Cow<'_, str> {
         let fitting = self.endpoints.iter().filter_map(|e| Some((e.fit(method, bare, query)?, e)));
         if let Some((_, endpoint)) = fitting.max_by_key(|(fit, _)| *fit) {
             return Cow::Borrowed(endpoint.label());
