@@ -57,6 +57,7 @@ pub(crate) fn integration<'a>(
     let provider = provider_of(api, it)?;
     scheme(it)?;
     operations(it)?;
+    merges(it, provider)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {
@@ -137,6 +138,12 @@ pub(crate) fn scheme(it: &Integration) -> Result<(), Problem> {
 fn operations(it: &Integration) -> Result<(), Problem> {
     catalogue::operation::check_own(&it.operations)
         .map_err(|wrong| Problem::validation(format!("/operations{}", wrong.pointer()), wrong.reason))
+}
+
+/// Whether the calls that it wants to be merged can be.
+fn merges(it: &Integration, provider: Option<&Provider>) -> Result<(), Problem> {
+    catalogue::merge::check_own(&it.merge, provider)
+        .map_err(|wrong| Problem::validation(format!("/merge{}", wrong.pointer()), wrong.reason))
 }
 
 fn bounds(it: &Integration) -> Result<(), Problem> {
