@@ -34,10 +34,11 @@ apt_install() {
         die "apt-get install $* failed"
 }
 
-# A Rust toolchain and a C compiler (SQLite and ring are C).
+# A Rust toolchain, a C compiler and make (SQLite, ring and jemalloc are C).
 need_build_tools() {
     command -v cargo >/dev/null || die "needs a Rust toolchain (cargo). See https://www.rust-lang.org/tools/install"
     command -v cc >/dev/null || apt_install gcc libc6-dev
+    command -v make >/dev/null || apt_install make
     command -v python3 >/dev/null || apt_install python3
     command -v curl >/dev/null || apt_install curl ca-certificates
 }
