@@ -24,7 +24,7 @@ pub(crate) mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
@@ -34,7 +34,8 @@ use hyper::body::{Body as _, Incoming};
 use model::{EventId, Timestamp};
 
 use crate::Inner as Gateway;
-use crate::body::{Body, Inbound, Refused};
+use crate::Settings;
+use crate::body::{Body, Inbound};
 use crate::problem::{self, Problem};
 use crate::snapshot::{Fault, Integration};
 use crate::telemetry;
@@ -45,8 +46,6 @@ use recall::Recalled;
 
 /// The most of a request's body that is held, so that it can be sent again, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
-/// How long a caller may take to send a body that is held, in milliseconds.
-const BODY_TIMEOUT_MS: u64 = 30_000;
 /// Characters of a path that a problem repeats.
 const INSTANCE_CHARS_MAX: usize = 200;
 
@@ -166,19 +165,9 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
     let signed = call.members().iter().any(|member| member.auth.is_signed());
     let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };
     let eager = signed || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
-    let taking = Inbound::take(body, hold_bytes, eager, gateway.settings.body_bytes_max);
-    match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(Refused::TooLarge)) => Err(Problem::too_large(gateway.settings.body_bytes_max)),
-        Ok(Err(Refused::Broken)) => {
-            Err(Problem::bad_request("body_broken", "the request's body broke off").closing())
-        }
-        Err(_) => {
-            let detail = format!("the body was not here within {BODY_TIMEOUT_MS} ms");
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail)
-                .closing())
-        }
-    }
+    let Settings { callers, body_bytes_max, .. } = &gateway.settings;
+    let taking = Inbound::take(body, callers, hold_bytes, eager, *body_bytes_max);
+    taking.await.map_err(|refused| refused.problem(*body_bytes_max))
 }
 
 /// A ban lasts the longer the more is called meanwhile, so that even a call past all routes does not go there.

@@ -310,10 +310,13 @@ impl Sent {
             }
             Err(error) if error.blame() == Blame::Caller => {
                 mark.void();
-                Tried::Refused(match fate.refused() {
-                    Some(Refused::TooLarge) => Problem::too_large(self.body_bytes_max),
-                    _ => Problem::bad_request("body_broken", "the request's body broke off").closing(),
-                })
+                let refused = fate.refused().unwrap_or(Refused::Broken);
+                Tried::Refused(refused.problem(self.body_bytes_max))
+            }
+            // A provider cannot answer what has not come: that is no fault of its.
+            Err(error) if error.reason() == Reason::Timeout && fate.waits() => {
+                mark.void();
+                Tried::Refused(Refused::TooSlow.problem(self.body_bytes_max))
             }
             Err(error) => {
                 tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
