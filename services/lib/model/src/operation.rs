@@ -211,6 +211,40 @@ pub struct Reading {
     /// Texts that stand for a value that is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// How much of its rows one answer has. Absent: all that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
+}
+
+/// How much of its rows one answer of a provider has. Whether an answer is all that was asked for is told by these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = OperationPage)]
+pub struct Page {
+    /// The most rows of an answer; a `limit` above it is not sent. One with so many, or with as many as `limit` says,
+    /// is perhaps not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u32>,
+    /// The place that holds something when there are more rows. Absent: their number says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<String>,
+    /// Which rows an answer has when they do not all fit. Absent: what is missing says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<Keeps>,
+    /// Whether a span of more candles is refused. The newest part of it is asked for then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refuses_more: bool,
+}
+
+/// Which rows an answer has when they do not all fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = OperationKeeps)]
+pub enum Keeps {
+    /// The last ones before the end.
+    Newest,
+    /// The first ones from the beginning on, where one was asked for; else the last ones.
+    Oldest,
 }
 
 fn get() -> String {

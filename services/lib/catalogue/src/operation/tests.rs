@@ -1,5 +1,6 @@
 //! Tests of every provider's mappings: what is sent, and what its documented answers become.
 
+mod pages;
 mod quotes;
 mod requests;
 mod rows;
