@@ -5,17 +5,21 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use egress::Outgoing;
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use runtime::serve::{Paced, TooSlow};
 
+use crate::problem::Problem;
 use crate::proxy::converse::Spoken;
 use crate::proxy::encoding::Decoded;
 use crate::proxy::record::Watched;
+use crate::settings::Callers;
 
 /// Anything that can go wrong with a body.
 pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -45,7 +49,7 @@ pub(crate) enum Inbound {
 /// A request's body that is passed on as it comes.
 pub(crate) struct Passing {
     ahead: Option<Bytes>,
-    rest: Incoming,
+    rest: Paced<Incoming>,
     left: u64,
     fate: Fate,
 }
@@ -53,6 +57,13 @@ pub(crate) struct Passing {
 /// What became of a body that is passed on, for whoever sent it away.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fate(Arc<AtomicU8>);
+
+/// What a [`Fate`] can be.
+const COMES: u8 = 0;
+const WAITS: u8 = 1;
+const TOO_LARGE: u8 = 2;
+const BROKEN: u8 = 3;
+const TOO_SLOW: u8 = 4;
 
 /// Why a request's body was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +74,9 @@ pub(crate) enum Refused {
     /// The caller broke off.
     #[error("the body broke off")]
     Broken,
+    /// It came too slowly.
+    #[error("the body came too slowly")]
+    TooSlow,
 }
 
 // === impl Body ===
@@ -115,11 +129,13 @@ impl Inbound {
     /// Takes a caller's body. One of at most `hold_bytes` is read to its end; with `eager`, one of unknown size too,
     /// until it proves larger.
     pub(crate) async fn take(
-        mut body: Incoming,
+        body: Incoming,
+        callers: &Callers,
         hold_bytes: usize,
         eager: bool,
         bytes_max: u64,
     ) -> Result<Self, Refused> {
+        let mut body = Paced::new(body, callers.held_pace());
         let (lower, upper) = (body.size_hint().lower(), body.size_hint().upper());
         if lower > bytes_max {
             return Err(Refused::TooLarge);
@@ -131,7 +147,7 @@ impl Inbound {
                 let frame = match body.frame().await {
                     None if held.len() as u64 > bytes_max => return Err(Refused::TooLarge),
                     None => return Ok(Self::Held(held.freeze())),
-                    Some(frame) => frame.map_err(|_| Refused::Broken)?,
+                    Some(frame) => frame.map_err(|error| Refused::of(&error))?,
                 };
                 held.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
                 if held.len() > hold_bytes {
@@ -140,6 +156,7 @@ impl Inbound {
             }
         }
         let left = bytes_max.checked_sub(held.len() as u64).ok_or(Refused::TooLarge)?;
+        body.set_pace(callers.pace());
         let ahead = Some(held.freeze()).filter(|held| !held.is_empty());
         Ok(Self::Passing(Passing { ahead, rest: body, left, fate: Fate::default() }))
     }
@@ -193,9 +210,14 @@ impl HttpBody for Passing {
         if let Some(ahead) = self.ahead.take() {
             return Poll::Ready(Some(Ok(Frame::data(ahead))));
         }
-        let refused = match ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(cx) else {
+            self.fate.set(WAITS);
+            return Poll::Pending;
+        };
+        self.fate.set(COMES);
+        let refused = match frame {
             None => return Poll::Ready(None),
-            Some(Err(_)) => Refused::Broken,
+            Some(Err(error)) => Refused::of(&error),
             Some(Ok(frame)) => {
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match self.left.checked_sub(size) {
@@ -207,7 +229,7 @@ impl HttpBody for Passing {
                 }
             }
         };
-        self.fate.set(refused);
+        self.fate.refuse(refused);
         Poll::Ready(Some(Err(refused.into())))
     }
 
@@ -227,19 +249,54 @@ impl HttpBody for Passing {
     }
 }
 
+// === impl Refused ===
+
+impl Refused {
+    /// What is wrong with a body that was watched.
+    pub(crate) fn of(error: &Broken) -> Self {
+        if error.is::<TooSlow>() { Self::TooSlow } else { Self::Broken }
+    }
+
+    /// What its caller is told.
+    pub(crate) fn problem(self, bytes_max: u64) -> Problem {
+        match self {
+            Self::TooLarge => Problem::too_large(bytes_max),
+            Self::Broken => Problem::bad_request("body_broken", "the request's body broke off").closing(),
+            Self::TooSlow => {
+                let detail = "the request's body came too slowly; send it again, faster";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail).closing()
+            }
+        }
+    }
+}
+
 // === impl Fate ===
 
 impl Fate {
-    fn set(&self, refused: Refused) {
-        self.0.store(if refused == Refused::TooLarge { 1 } else { 2 }, Ordering::Release);
+    fn set(&self, state: u8) {
+        self.0.store(state, Ordering::Release);
+    }
+
+    fn refuse(&self, refused: Refused) {
+        self.set(match refused {
+            Refused::TooLarge => TOO_LARGE,
+            Refused::Broken => BROKEN,
+            Refused::TooSlow => TOO_SLOW,
+        });
     }
 
     /// Why it broke off; nothing while it did not.
     pub(crate) fn refused(&self) -> Option<Refused> {
         match self.0.load(Ordering::Acquire) {
-            0 => None,
-            1 => Some(Refused::TooLarge),
-            _ => Some(Refused::Broken),
+            TOO_LARGE => Some(Refused::TooLarge),
+            BROKEN => Some(Refused::Broken),
+            TOO_SLOW => Some(Refused::TooSlow),
+            _ => None,
         }
+    }
+
+    /// Whether its caller is waited for.
+    pub(crate) fn waits(&self) -> bool {
+        self.0.load(Ordering::Acquire) == WAITS
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use runtime::serve::{Places, builder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Inner as Gateway;
@@ -23,20 +23,6 @@ use crate::lanes::Lanes;
 use crate::proxy::proxy;
 use crate::proxy::upgrade::{self, Slot};
 
-/// How long a request's head may take, in milliseconds.
-const HEAD_TIMEOUT_MS: u64 = 10_000;
-/// Bytes read ahead of us per connection; also the largest head that is read at all.
-const READ_BYTES_MAX: usize = 128 * 1024;
-/// Header fields of a request that are read at all. Wider than what is admitted, so that most of what is too large
-/// gets a problem; the server answers the rest with a bare 431.
-const HEADERS_MAX: usize = 250;
-/// Header bytes of an HTTP/2 request that are read at all.
-const HEAD_BYTES_MAX: u32 = 128 * 1024;
-/// Requests at a time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 200;
-/// A silent HTTP/2 connection is asked after this time, and closed when it does not answer, in milliseconds.
-const PING_EVERY_MS: u64 = 20_000;
-const PING_TIMEOUT_MS: u64 = 10_000;
 /// Pause after the system refused a connection, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -46,20 +32,24 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stopping: CancellationToken,
 ) -> io::Result<()> {
-    let server = Arc::new(builder());
+    let server = Arc::new(builder(Some(Duration::from_millis(10_000))));
     let lanes = Lanes::start(gateway.settings.lanes())?;
-    let places = Arc::new(Semaphore::new(gateway.settings.connections_max.min(Semaphore::MAX_PERMITS)));
+    let callers = &gateway.settings.callers;
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let places = Places::new(callers.connections_max, callers.connections_per_address_max, port);
     loop {
         let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            places.any().await;
+            listener.accept().await
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = stopping.cancelled() => break,
         };
         match accepted {
             Ok((tcp, peer)) => {
+                // One too many of an address is closed at once, and unheard.
+                let Some(place) = places.take(peer.ip()) else { continue };
                 let (server, gateway, stopping) = (server.clone(), gateway.clone(), stopping.clone());
                 // From here on the connection belongs to its lane's runtime.
                 let Ok(tcp) = tcp.into_std() else { continue };
@@ -80,23 +70,6 @@ pub(crate) async fn serve(
     drop(listener);
     lanes.end().await;
     Ok(())
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(READ_BYTES_MAX)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX)
-        .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
-        .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS));
-    builder
 }
 
 /// One connection from its first to its last request.

@@ -1,5 +1,9 @@
 //! Every setting of the gateway: type, unit, default, environment name.
 
+mod callers;
+
+pub use callers::Callers;
+
 /// The settings of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[group(skip)]
@@ -50,14 +54,9 @@ pub struct Settings {
     )]
     pub deadline_ms: u64,
 
-    /// Connections at a time. More wait in the system's queue.
-    #[arg(
-        id = "gateway_connections_max",
-        long = "gateway-connections-max",
-        env = "SIGNALBOX_GATEWAY_CONNECTIONS_MAX",
-        default_value_t = 10_000
-    )]
-    pub connections_max: usize,
+    /// What the port takes of callers.
+    #[command(flatten)]
+    pub callers: Callers,
 
     /// Threads that carry calls, each with connections of its own; at most 64. 0: one for each processor.
     #[arg(
@@ -110,7 +109,7 @@ impl Default for Settings {
             websocket_idle_timeout_ms: 120_000,
             websocket_frame_bytes_max: 16 * 1024 * 1024,
             deadline_ms: 120_000,
-            connections_max: 10_000,
+            callers: Callers::default(),
             threads: 0,
             chat_max_tokens: 4_096,
             cache_bytes_max: 64 * 1024 * 1024,

@@ -22,12 +22,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::Timestamp;
-use tokio::time::{Instant, timeout, timeout_at};
+use runtime::serve::Paced;
+use tokio::time::{Instant, timeout_at};
 
 use super::admit::{TIMEOUT_HEADER, TOKEN_HEADER, authenticate, check_head};
-use super::{BODY_TIMEOUT_MS, BYPASS, Ended, proxy};
+use super::{BYPASS, Ended, proxy};
 use crate::Inner as Gateway;
-use crate::body::Body;
+use crate::body::{Body, Refused};
 use crate::problem::Problem;
 use ask::{Asked, One};
 use tell::Got;
@@ -82,16 +83,11 @@ async fn carry(
 
 async fn take(gateway: &Gateway, body: Incoming) -> Result<Bytes, Problem> {
     let most = gateway.settings.body_bytes_max.min(BATCH_BYTES_MAX);
-    let taking = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
-    match timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(most)),
-        Ok(Err(_)) => Err(Problem::bad_request("body_broken", "the request's body broke off").closing()),
-        Err(_) => {
-            let detail = format!("the body was not here within {BODY_TIMEOUT_MS} ms");
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Err(Problem::new(status, "body_timeout", "Body is too slow", detail).closing())
-        }
+    let body = Paced::new(body, gateway.settings.callers.held_pace());
+    match Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(most)),
+        Err(error) => Err(Refused::of(&error).problem(most)),
     }
 }
 

@@ -8,7 +8,6 @@ mod listen;
 mod speak;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -21,9 +20,9 @@ use serde_json::{Value, json};
 
 use super::admit::{Call, To};
 use super::forward::{Forwarded, forward};
-use super::{BODY_TIMEOUT_MS, BYPASS, Ended, answer, callable, dress};
+use super::{BYPASS, Ended, answer, callable, dress};
 use crate::Inner as Gateway;
-use crate::body::{Body, Inbound, Refused as BodyRefused};
+use crate::body::{Body, Inbound};
 use crate::chat::reply::Words;
 use crate::chat::{self, Ask, Dialect, Refused, fault};
 use crate::problem::{self, Problem};
@@ -143,18 +142,10 @@ async fn carry(
 async fn take(gateway: &Gateway, body: Incoming) -> Result<Bytes, Problem> {
     let bytes_max = gateway.settings.body_bytes_max;
     let hold = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let taking = Inbound::take(body, hold, true, bytes_max);
-    match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), taking).await {
-        Ok(Ok(Inbound::Held(bytes))) => Ok(bytes),
-        Ok(Ok(_) | Err(BodyRefused::TooLarge)) => Err(Problem::too_large(bytes_max)),
-        Ok(Err(BodyRefused::Broken)) => {
-            Err(Problem::bad_request("body_broken", "the request's body broke off").closing())
-        }
-        Err(_) => {
-            let detail = format!("the body was not here within {BODY_TIMEOUT_MS} ms");
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Err(Problem::new(status, "body_timeout", "Body is too slow", detail).closing())
-        }
+    match Inbound::take(body, &gateway.settings.callers, hold, true, bytes_max).await {
+        Ok(Inbound::Held(bytes)) => Ok(bytes),
+        Ok(_) => Err(Problem::too_large(bytes_max)),
+        Err(refused) => Err(refused.problem(bytes_max)),
     }
 }
 

@@ -6,6 +6,7 @@
 //! A head over our bounds gets a problem. One over the server's own, which are wider, or one that is no HTTP gets a bare
 //! 431 or 400: the server answers those before anything of ours sees them.
 
+mod builder;
 mod pace;
 mod places;
 
@@ -22,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use model::{EventId, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+pub use builder::builder;
 pub use pace::{BODY_BYTES_PER_SEC_MIN, GRACE, Pace, Paced, TooSlow};
 pub use places::{Place, Places};
 
@@ -44,15 +46,6 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Header fields of a request, and bytes of its head. More is answered with a problem.
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// What the server itself takes before it answers without a word of ours: wider, so that most get a problem.
-const HEADERS_READ_MAX: usize = 250;
-const HEAD_BYTES_READ_MAX: usize = 128 * 1024;
-const HEAD_BYTES_READ_MAX_H2: u32 = 128 * 1024;
-/// Requests at a time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 100;
-/// A silent HTTP/2 connection is asked after this time, and closed when it does not answer, in milliseconds.
-const PING_EVERY_MS: u64 = 20_000;
-const PING_TIMEOUT_MS: u64 = 10_000;
 /// Characters of a path that such a problem repeats.
 const INSTANCE_CHARS_MAX: usize = 200;
 /// Pause after the system refused a connection, for example for want of file descriptors, in milliseconds.
@@ -132,7 +125,7 @@ pub async fn serve(
     bounds: Bounds,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let server = Arc::new(builder());
+    let server = Arc::new(builder(Some(Duration::from_millis(HEAD_TIMEOUT_MS))));
     let port = listener.local_addr().map_or(0, |address| address.port());
     let places = Places::new(CONNECTIONS_MAX, bounds.connections_per_address_max, port);
     let pace = Pace::new(bounds.body_bytes_per_sec_min);
@@ -166,23 +159,6 @@ pub async fn serve(
     connections.close();
     connections.wait().await;
     Ok(())
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
-        .max_headers(HEADERS_READ_MAX)
-        .max_buf_size(HEAD_BYTES_READ_MAX)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_READ_MAX_H2)
-        .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
-        .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS));
-    builder
 }
 
 /// One connection from its first to its last request.
