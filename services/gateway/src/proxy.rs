@@ -56,7 +56,7 @@ pub(crate) async fn proxy(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let now = Timestamp::now();
-    let request_id = EventId::make(now, rand::random()).to_string();
+    let request_id = EventId::make(now, rand::random());
     // Shares the bytes of the request; a problem makes a text of it.
     let target = request.uri().path_and_query().cloned();
     let path = target.as_ref().map_or("/", PathAndQuery::path);
@@ -75,13 +75,13 @@ pub(crate) async fn proxy(
             Err((problem, attempts, word)) => {
                 telemetry::own_answer(problem.status().as_u16());
                 let instance: String = path.chars().take(INSTANCE_CHARS_MAX).collect();
-                let mut response = problem.into_response(&instance, &request_id);
+                let mut response = problem.into_response(&instance, request_id.as_str());
                 answer::decorate(&mut response, None, attempts, word);
                 response
             }
         }
     };
-    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
+    if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().insert(answer::REQUEST_ID, id);
     }
     response

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 use model::Timestamp;
@@ -25,10 +25,10 @@ const HEADERS_MAX: usize = 100;
 /// The shortest and the longest token, in bytes.
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 32..=512;
 /// The caller's deadline over all attempts, and its bounds in milliseconds.
-pub(crate) const TIMEOUT_HEADER: &str = "x-signalbox-timeout-ms";
+pub(crate) const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-signalbox-timeout-ms");
 const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
 /// Our own header for tokens.
-pub(super) const TOKEN_HEADER: &str = "x-signalbox-token";
+pub(super) const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-signalbox-token");
 
 /// A call that may be made.
 pub(crate) struct Call {
@@ -144,7 +144,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
 
 /// How long the caller waits, by its own word. It can only shorten what the gateway allows.
 fn timeout_ms(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
+    let Some(value) = headers.get(&TIMEOUT_HEADER) else { return Ok(None) };
     let read = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     read.filter(|ms| TIMEOUT_MS.contains(ms)).map(Some).ok_or_else(|| {
         let (least, most) = (TIMEOUT_MS.start(), TIMEOUT_MS.end());
@@ -231,7 +231,7 @@ pub(super) fn authenticate(
 }
 
 fn token_of(headers: &HeaderMap) -> Option<&[u8]> {
-    if let Some(own) = headers.get(TOKEN_HEADER) {
+    if let Some(own) = headers.get(&TOKEN_HEADER) {
         return Some(own.as_bytes().trim_ascii());
     }
     let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;

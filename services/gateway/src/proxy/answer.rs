@@ -76,8 +76,14 @@ pub(crate) fn decorate(
     if let Some(integration) = integration {
         headers.insert(INTEGRATION, integration.id_header.clone());
     }
-    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    headers.insert(ATTEMPTS, number(attempts));
     headers.insert(CACHE, HeaderValue::from_static(word));
+}
+
+/// A number as a header; those that nearly all are need no memory.
+fn number(number: usize) -> HeaderValue {
+    const FEW: [&str; 4] = ["0", "1", "2", "3"];
+    FEW.get(number).map_or_else(|| HeaderValue::from(number), |text| HeaderValue::from_static(text))
 }
 
 /// Whether the last answer of a provider is more use to the caller than ours: through a route only when it is the caller's

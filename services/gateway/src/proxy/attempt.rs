@@ -27,7 +27,7 @@ use super::join;
 use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
 use super::operate;
-use super::record::{Account, Mark};
+use super::record::{Account, Entry, Mark};
 use crate::Inner as Gateway;
 use crate::body::{Fate, Inbound, Refused};
 use crate::breaker::Permit;
@@ -343,11 +343,11 @@ impl Sent {
 }
 
 fn account(call: &Call, integration: &Integration, below: &str) -> Account {
-    let path = call.query.as_ref().map(|query| format!("{below}?{query}"));
-    let endpoint = integration.provider.endpoint_of(call.method.as_str(), path.as_deref().unwrap_or(below));
+    let query = call.query.as_deref().unwrap_or_default();
+    let endpoint = integration.provider.endpoint(call.method.as_str(), below, query);
     // What a model used is told once, to whom asked it: reading its answer again costs nothing.
     let reads = integration.tokens.as_ref().filter(|_| call.method == Method::POST).cloned();
-    Account { live: integration.live.clone(), endpoint: endpoint.into(), actor: call.actor().into(), reads }
+    Account::new(Entry { live: integration.live.clone(), endpoint, caller: call.caller.clone(), reads })
 }
 
 /// Puts the key on a request, and gives the body that goes with it. Nothing: there is none any more.

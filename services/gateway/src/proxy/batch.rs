@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -72,11 +72,12 @@ async fn carry(
     let longest_ms = gateway.settings.deadline_ms;
     let asked = Asked::read(&body, longest_ms)?;
     let deadline = Instant::now() + Duration::from_millis(asked.timeout_ms.unwrap_or(longest_ms));
-    let token = [TOKEN_HEADER, AUTHORIZATION.as_str()].map(|name| (name, head.headers.get(name)));
+    let sent = |name: HeaderName| Some((name.clone(), head.headers.get(name)?.clone()));
+    let token: Vec<_> = [TOKEN_HEADER, AUTHORIZATION].into_iter().filter_map(sent).collect();
     let left = AtomicUsize::new(RESULTS_BYTES_MAX);
     let calls = asked.calls.into_iter().map(|one| {
-        let (id, left) = (one.id.clone(), &left);
-        async move { (id, call(gateway, peer, one, &token, deadline, left).await) }
+        let (id, token, left) = (one.id.clone(), &token, &left);
+        async move { (id, call(gateway, peer, one, token, deadline, left).await) }
     });
     Ok(tell::response(&join_all(calls).await))
 }
@@ -96,7 +97,7 @@ async fn call(
     gateway: &std::sync::Arc<Gateway>,
     peer: IpAddr,
     one: One,
-    token: &[(&str, Option<&HeaderValue>)],
+    token: &[(HeaderName, HeaderValue)],
     deadline: Instant,
     left: &AtomicUsize,
 ) -> Got {
@@ -104,11 +105,9 @@ async fn call(
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("batch"));
     for (name, value) in token {
-        if let (Ok(name), Some(value)) = (name.parse::<http::HeaderName>(), value) {
-            headers.insert(name, (*value).clone());
-        }
+        headers.insert(name, value.clone());
     }
-    if !headers.contains_key(TIMEOUT_HEADER) {
+    if !headers.contains_key(&TIMEOUT_HEADER) {
         let ms = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
         headers.insert(TIMEOUT_HEADER, HeaderValue::from(u64::try_from(ms).unwrap_or(u64::MAX)));
     }

@@ -3,10 +3,10 @@
 //! Pure. The provider sees exactly our credential, never the caller's token, its cookies or who it is (T11); `key` does the
 //! last step and has the last word.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use egress::credential;
+use egress::names::Names;
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -49,29 +49,28 @@ const PROVIDERS_OWN: [&str; 4] = ["alt-svc", "set-cookie", "set-cookie2", "conte
 /// The same by how they begin.
 const PROVIDERS_OWN_PREFIXES: [&str; 1] = ["x-signalbox-"];
 
-/// Names to look for, each look-up a hash.
-type Names = LazyLock<HashSet<HeaderName>>;
+/// Room for a few headers more than came: a map that grows is built anew. The answer's headers come into the same memory.
+const ROOM: usize = 12;
 
 /// Takes off a request what must not go on. `Content-Length` is said anew from the body.
 pub(crate) fn undress(headers: &mut HeaderMap) {
-    static GONE: Names = LazyLock::new(|| names(&CALLERS_OWN));
-    strip(headers, |name| {
-        GONE.contains(name)
-            || CALLERS_OWN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
-            || credential::is_credential(name)
-    });
+    strip(headers, is_callers_own);
+}
+
+/// Whether a header of a caller goes to no provider.
+pub(crate) fn is_callers_own(name: &HeaderName) -> bool {
+    static GONE: LazyLock<Names> = LazyLock::new(|| Names::of(&[&CALLERS_OWN, &HOP_BY_HOP]));
+    GONE.contains(name)
+        || CALLERS_OWN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+        || credential::is_credential(name)
 }
 
 /// Takes off an answer what must not go on.
 pub(crate) fn undress_answer(headers: &mut HeaderMap) {
-    static GONE: Names = LazyLock::new(|| names(&PROVIDERS_OWN));
+    static GONE: LazyLock<Names> = LazyLock::new(|| Names::of(&[&PROVIDERS_OWN, &HOP_BY_HOP]));
     strip(headers, |name| {
         GONE.contains(name) || PROVIDERS_OWN_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
     });
-}
-
-fn names(own: &[&'static str]) -> HashSet<HeaderName> {
-    own.iter().chain(&HOP_BY_HOP).map(|name| HeaderName::from_static(name)).collect()
 }
 
 /// Takes off what is `gone`, and what `Connection` names.
@@ -100,7 +99,8 @@ pub(crate) fn dress(
     head.method = method.clone();
     head.version = Version::HTTP_11;
     head.uri = absolute(&integration.scheme, &integration.authority, target);
-    head.headers.clone_from(headers);
+    head.headers = HeaderMap::with_capacity(headers.len() + ROOM);
+    head.headers.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     for (name, value) in integration.headers.iter().chain(further) {
         head.headers.insert(name, value.clone());
     }

@@ -85,7 +85,7 @@ impl Needles {
 fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     let first = *needle.first()?;
     let mut from = 0;
-    while let Some(skip) = bytes.get(from..)?.iter().position(|byte| *byte == first) {
+    while let Some(skip) = memchr::memchr(first, bytes.get(from..)?) {
         let at = from + skip;
         if bytes[at..].starts_with(needle) {
             return Some(at);

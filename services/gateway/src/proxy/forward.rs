@@ -167,8 +167,11 @@ impl Walk<'_> {
                 self.attempts += 1;
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
                 let other = next.filter(|_| may_leave);
-                let attempt = attempt(gateway, call, member, &mut body, self.left_ms(), other);
-                let tried = match self.or_beside(Box::pin(attempt)).await {
+                let waited = {
+                    let attempt = pin!(attempt(gateway, call, member, &mut body, self.left_ms(), other));
+                    self.or_beside(attempt).await
+                };
+                let tried = match waited {
                     Err(answer) => return End::Answered(answer),
                     Ok(Waited::Ended(tried)) => tried,
                     Ok(Waited::Beside(sent)) => {

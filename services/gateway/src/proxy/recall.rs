@@ -287,7 +287,7 @@ fn of(kept: &Kept, call: &Call) -> Option<Arc<Integration>> {
 
 /// Who gave an answer.
 fn origin(found: &Answer) -> Origin {
-    let (integration, endpoint) = (&found.integration, found.account.endpoint.clone());
+    let (integration, endpoint) = (&found.integration, (*found.account.endpoint).into());
     Origin { integration: integration.id.clone(), print: integration.print, endpoint }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A call whose caller went away is counted as sent: the provider may have charged for it. Nothing here waits.
 
+use std::borrow::Cow;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,16 +18,40 @@ use tokio::time::Instant;
 use super::recall::Place;
 use crate::body::Broken;
 use crate::live::{Attempted, Live, Patience};
+use crate::snapshot::Caller;
 use crate::tokens::{Reader, Rules};
 
-/// Whose call it is: for which endpoint, by whom.
+/// Whose call it is: for which endpoint, by whom. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Account {
+pub(crate) struct Account(Arc<Entry>);
+
+/// What an account says.
+pub(crate) struct Entry {
     pub(crate) live: Arc<Live>,
-    pub(crate) endpoint: Arc<str>,
-    pub(crate) actor: Arc<str>,
+    pub(crate) endpoint: Cow<'static, str>,
+    pub(crate) caller: Arc<Caller>,
     /// How what a language model used is read; nothing where none is asked.
     pub(crate) reads: Option<Arc<Rules>>,
+}
+
+impl Account {
+    /// An account of this.
+    pub(crate) fn new(entry: Entry) -> Self {
+        Self(Arc::new(entry))
+    }
+
+    /// Who calls, as it is counted.
+    pub(crate) fn actor(&self) -> &str {
+        self.0.caller.token.actor.as_str()
+    }
+}
+
+impl Deref for Account {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
 }
 
 /// An attempt under way. Dropped without a word, its caller went away.
@@ -47,7 +73,7 @@ impl Mark {
 
     /// From here on the provider may see it. For how long it is waited for, where `slow` is slow and `timeout` too long.
     pub(crate) fn sends(&mut self, slow: Duration, timeout: Duration) -> Patience {
-        let Account { live, endpoint, .. } = &self.account;
+        let Entry { live, endpoint, .. } = &*self.account;
         let (number, patience) = live.waits(endpoint, slow, timeout);
         self.sent = Some(number);
         patience
@@ -57,8 +83,8 @@ impl Mark {
     pub(crate) fn end(&mut self, sent: bool, reason: Option<Reason>, status: Option<u16>) -> u64 {
         self.told = true;
         self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
-        let Account { live, endpoint, actor, .. } = &self.account;
-        live.attempted(endpoint, actor, &self.call);
+        let Entry { live, endpoint, .. } = &*self.account;
+        live.attempted(endpoint, self.account.actor(), &self.call);
         if let Some(number) = self.sent.take() {
             let good = reason.is_none().then_some(&**endpoint);
             live.waited(number, status.is_some(), good);
@@ -75,10 +101,10 @@ impl Mark {
 impl Drop for Mark {
     fn drop(&mut self) {
         let Some(number) = self.sent else { return };
-        let Account { live, endpoint, actor, .. } = &self.account;
+        let Entry { live, endpoint, .. } = &*self.account;
         live.waited(number, false, None);
         if !self.told {
-            live.gone(endpoint, actor, self.call.request_bytes, self.call.cost_micros);
+            live.gone(endpoint, self.account.actor(), self.call.request_bytes, self.call.cost_micros);
         }
     }
 }
@@ -114,6 +140,11 @@ impl Watched {
         self
     }
 
+    /// Whether a copy is kept.
+    pub(crate) const fn is_copied(&self) -> bool {
+        self.copy.is_some()
+    }
+
     fn pass(&mut self, data: &Bytes) {
         self.bytes += data.len() as u64;
         if let Some(tokens) = &mut self.tokens {
@@ -131,7 +162,7 @@ impl Watched {
             return;
         }
         self.told = true;
-        let Account { live, endpoint, actor, .. } = &self.account;
+        let (Entry { live, endpoint, .. }, actor) = (&*self.account, self.account.actor());
         live.ended(endpoint, actor, self.bytes, broke_off);
         // Also of an answer that broke off: what was used until then is paid for.
         if let Some(used) = self.tokens.take().and_then(|tokens| tokens.end()) {
