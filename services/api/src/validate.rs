@@ -17,6 +17,8 @@ use crate::state::Api;
 const MEMBERS_MAX: usize = 16;
 /// Quotas of one integration.
 const QUOTAS_MAX: usize = 16;
+/// Statuses after which one integration is asked again.
+const RETRY_STATUSES_MAX: u64 = 20;
 /// Names of models that one integration maps, and the characters of a name.
 const MODELS_MAX: usize = 100;
 const MODEL_CHARS_MAX: usize = 200;
@@ -159,6 +161,10 @@ fn bounds(it: &Integration) -> Result<(), Problem> {
     }
     within("/retry/attempts", it.retry.attempts.into(), 1, 10)?;
     within("/retry/backoff_ms", it.retry.backoff_ms.into(), 0, 60_000)?;
+    within("/retry/statuses", it.retry.statuses.len() as u64, 0, RETRY_STATUSES_MAX)?;
+    for (n, status) in it.retry.statuses.iter().enumerate() {
+        within(&format!("/retry/statuses/{n}"), (*status).into(), 400, 599)?;
+    }
     let probe = &it.probe;
     probe.every_secs.map_or(Ok(()), |secs| within("/probe/every_secs", secs.into(), 1, 86_400))?;
     probe.timeout_ms.map_or(Ok(()), |ms| within("/probe/timeout_ms", ms.into(), 50, 60_000))?;

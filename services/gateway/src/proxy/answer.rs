@@ -89,7 +89,8 @@ fn number(number: usize) -> HeaderValue {
 /// Whether the last answer of a provider is more use to the caller than ours: through a route only when it is the caller's
 /// own fault, else always, because `/p` mirrors the provider.
 pub(crate) fn is_for_the_caller(call: &Call, exhausted: &Exhausted) -> bool {
-    call.route().is_none() || (exhausted.reason == Some(Reason::Forbidden) && call.operation.is_none())
+    let callers = matches!(exhausted.reason, Some(Reason::Forbidden | Reason::BadRequest));
+    call.route().is_none() || (callers && call.operation.is_none())
 }
 
 /// Nobody answered.

@@ -425,7 +425,9 @@ fn answered(
     let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice };
     match reason {
         None => Tried::Answered(answer),
-        Some(Reason::BadRequest) if !operates => Tried::Answered(answer),
+        Some(Reason::BadRequest) if !operates && !integration.retry.statuses.contains(&status) => {
+            Tried::Answered(answer)
+        }
         Some(reason) => Tried::Failed(Failure {
             reason,
             status: Some(status),

@@ -192,7 +192,7 @@ impl Walk<'_> {
                     Tried::Failed(failure) => failure,
                 };
                 let pause = pause(member, n, &failure);
-                let worth = n + 1 < tries && is_worth_repeating(failure.reason);
+                let worth = n + 1 < tries && is_worth_repeating(member, &failure);
                 let stop = self.stop(&failure, &body);
                 self.exhausted.add(self.exhausted.attempts.len(), member, failure);
                 self.in_trouble();
@@ -328,10 +328,14 @@ fn pause(member: &Integration, n: u32, failure: &Failure) -> Option<Duration> {
     (asked.as_millis() <= u128::from(PAUSE_MS_MAX)).then(|| own.max(asked))
 }
 
-/// Whether the same integration may do better a moment later.
-const fn is_worth_repeating(reason: Reason) -> bool {
+/// Whether the same integration may do better a moment later: it says so itself, or the reason does.
+fn is_worth_repeating(member: &Integration, failure: &Failure) -> bool {
+    let own = failure.status.filter(|_| !member.retry.statuses.is_empty());
+    if let Some(status) = own {
+        return member.retry.statuses.contains(&status);
+    }
     matches!(
-        reason,
+        failure.reason,
         Reason::Unreachable
             | Reason::Timeout
             | Reason::UpstreamError

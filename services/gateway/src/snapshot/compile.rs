@@ -198,7 +198,7 @@ fn integration(
         timeout_ms: u64::from(given.timeout_ms),
         timeouts: given.timeouts,
         slow_ms: slow_ms(given, provider, usual_slow_ms),
-        retry: given.retry,
+        retry: given.retry.clone(),
         cost_micros: match given.cost.per_request_micros {
             0 => provider.cost.per_request_micros,
             own => own,

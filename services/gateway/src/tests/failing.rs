@@ -132,6 +132,34 @@ async fn an_integration_is_asked_again_as_often_as_it_says() {
 }
 
 #[tokio::test]
+async fn an_integration_says_after_which_answers_it_is_asked_again() {
+    let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
+    house
+        .configure(|s| {
+            let retry = json!({ "retry": { "attempts": 2, "backoff_ms": 1, "statuses": [409] } });
+            integration(s, "a", &a.url(), retry);
+            integration(s, "b", &b.url(), json!({}));
+            route(s, "both", &["a", "b"], json!({}));
+            route(s, "one", &["a"], json!({}));
+        })
+        .await;
+    a.always(503, &[], "down");
+    assert_eq!(house.get("/p/a/x").await.header("x-signalbox-attempts"), "1");
+    a.always(409, &[], "not yet");
+    let got = house.get("/p/a/x").await;
+    assert_eq!((got.status.as_u16(), got.header("x-signalbox-attempts"), a.count()), (409, "2", 3));
+    assert_eq!(house.get("/r/both/x").await.text(), "b");
+    // Nobody has a better one: it is the caller's.
+    let got = house.get("/r/one/x").await;
+    assert_eq!((got.status.as_u16(), got.text().as_str()), (409, "not yet"));
+    // What was perhaps done is not done again.
+    let before = a.count();
+    let got = house.call(house.request("POST", "/p/a/x"), "buy").await;
+    assert_eq!((got.status.as_u16(), a.count()), (409, before + 1));
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn an_error_inside_of_a_200_is_an_error() {
     let (house, a, b) = (House::start().await, Provider::start("a").await, Provider::start("b").await);
     house

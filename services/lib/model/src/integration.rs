@@ -104,7 +104,7 @@ pub struct Timeouts {
 }
 
 /// Repeats of a call that is safe to repeat, at the same integration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Tries in all, the first included: 1 to 10.
@@ -113,11 +113,17 @@ pub struct Retry {
     /// Wait before the second try, in milliseconds; doubled each time, with full jitter. At most 60,000.
     #[serde(default = "backoff_ms")]
     pub backoff_ms: u32,
+    /// Answers after which it is tried again, by their status: 400 to 599, at most 20. One that is here is no answer
+    /// of a route as long as another member may have a better one, also where it says that the caller is wrong (409).
+    /// Empty: those that mean trouble by the catalogue, such as 429 and 503. What is not answered is always tried
+    /// again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<u16>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: attempts(), backoff_ms: backoff_ms() }
+        Self { attempts: attempts(), backoff_ms: backoff_ms(), statuses: Vec::new() }
     }
 }
 
