@@ -244,6 +244,11 @@ impl Live {
         lock(&self.waiting).begin(endpoint, slow, timeout, Instant::now())
     }
 
+    /// The patience with a call that goes together with others.
+    pub(crate) fn patience(&self, endpoint: &str, slow: Duration, timeout: Duration) -> Patience {
+        lock(&self.waiting).patience(endpoint, slow, timeout)
+    }
+
     /// A call is not waited for any more. `good` is its endpoint, when it was answered well.
     pub(crate) fn waited(&self, number: u64, answered: bool, good: Option<&str>) {
         lock(&self.waiting).end(number, answered, good, Instant::now());

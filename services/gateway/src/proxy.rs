@@ -17,6 +17,7 @@ pub(crate) mod join;
 pub(crate) mod judge;
 pub(crate) mod key;
 pub(crate) mod linger;
+pub(crate) mod merge;
 pub(crate) mod operate;
 pub(crate) mod recall;
 pub(crate) mod record;

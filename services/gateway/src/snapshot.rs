@@ -32,6 +32,7 @@ use crate::breaker::Gate;
 use crate::budget::Extra;
 use crate::cache::rules::Rules;
 use crate::live::Live;
+use crate::merge::Merges;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
@@ -116,6 +117,8 @@ pub(crate) struct Integration {
     pub(crate) print: u64,
     /// How answers are cached that are asked for past any route; nothing where they are not.
     pub(crate) cache: Option<Arc<Rules>>,
+    /// Which of its calls are merged; nothing where none are.
+    pub(crate) merges: Option<Arc<Merges<crate::proxy::merge::Caller>>>,
     /// Its counters.
     pub(crate) live: Arc<Live>,
     /// Its breaker.

@@ -31,6 +31,11 @@ pub const BREAKER: &str = "signalbox_gateway_breaker_state";
 pub const BREAKER_CHANGES: &str = "signalbox_gateway_breaker_changes_total";
 /// Repeats at the same integration, by `integration` and `outcome`: `made`, or `refused` where the budget was used up.
 pub const REPEATS: &str = "signalbox_gateway_repeats_total";
+/// Calls for several symbols that were sent instead of single ones, by `integration`.
+pub const MERGES: &str = "signalbox_gateway_merges_total";
+/// Callers whose calls went together with others, by `integration` and `outcome`: `answered`, or `apart` (they had to go by
+/// themselves afterwards).
+pub const MERGED: &str = "signalbox_gateway_merged_calls_total";
 /// The revision of the configuration that is served. 0: none yet.
 pub const REVISION: &str = "signalbox_gateway_snapshot_revision";
 /// Places in answers that held the key of their integration and were hidden, by `integration`.
@@ -72,6 +77,8 @@ pub fn describe() {
         "Changes of an integration's breaker, by the state that it came into."
     );
     describe_counter!(REPEATS, "Repeats at the same integration, made or refused by its budget.");
+    describe_counter!(MERGES, "Calls for several symbols that were sent instead of single ones.");
+    describe_counter!(MERGED, "Calls that went together with others.");
     describe_gauge!(REVISION, "The revision of the configuration that the gateway serves.");
     describe_counter!(ECHOES, "Places in answers that held a key and were hidden.");
     describe_gauge!(UNSENT, "Usage events that wait for the bus.");

@@ -42,11 +42,15 @@ impl Waiting {
         timeout: Duration,
         now: Instant,
     ) -> (u64, Patience) {
-        let usual = self.usual.get(endpoint).copied().unwrap_or_default();
-        let patience = patience(usual, slow, timeout);
+        let patience = self.patience(endpoint, slow, timeout);
         self.next += 1;
         self.calls.insert(self.next, Call { since: now, patience });
         (self.next, patience)
+    }
+
+    /// The patience with a call that somebody else sends.
+    pub(crate) fn patience(&self, endpoint: &str, slow: Duration, timeout: Duration) -> Patience {
+        patience(self.usual.get(endpoint).copied().unwrap_or_default(), slow, timeout)
     }
 
     /// A call ended. `good` is its endpoint, when it was answered well.

@@ -23,6 +23,8 @@ use crate::snapshot::Integration;
 
 const INTEGRATION: HeaderName = HeaderName::from_static("x-signalbox-integration");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-signalbox-attempts");
+/// How many callers' calls went as one.
+const MERGED: HeaderName = HeaderName::from_static("x-signalbox-merged");
 const CACHE: HeaderName = HeaderName::from_static("x-signalbox-cache");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The provider's own name of a request, which people need to ask the provider about it.
@@ -43,7 +45,7 @@ pub(crate) fn pass(
         answer.head.headers.insert(UPSTREAM_REQUEST_ID, own);
     }
     let place = plan.and_then(|plan| plan.place(gateway, &mut answer));
-    let Answer { integration, mut head, held, rest, account, voice, .. } = answer;
+    let Answer { integration, mut head, held, rest, account, voice, merged, .. } = answer;
     integration.live.answered(head.status.as_u16());
     let provider = head.extensions.remove::<OnUpgrade>();
     let turned = provider.map(|provider| (provider, account.clone()));
@@ -59,6 +61,9 @@ pub(crate) fn pass(
     head.version = http::Version::HTTP_11;
     let mut response = Response::from_parts(head, body);
     decorate(&mut response, Some(&integration), attempts, word);
+    if merged > 0 {
+        response.headers_mut().insert(MERGED, HeaderValue::from(merged));
+    }
     if let Some((provider, account)) = turned {
         upgrade::keep(&mut response, provider, account);
     }

@@ -26,6 +26,7 @@ use super::encoding;
 use super::join;
 use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
+use super::merge;
 use super::operate;
 use super::record::{Account, Entry, Mark};
 use crate::Inner as Gateway;
@@ -55,6 +56,8 @@ pub(crate) struct Answer {
     pub(crate) account: Account,
     /// In which other words it goes to the caller.
     pub(crate) voice: Option<Voice>,
+    /// How many callers' calls went as one for it; 0 where it is an answer to its own.
+    pub(crate) merged: u32,
 }
 
 /// What went wrong at one integration.
@@ -112,7 +115,12 @@ pub(crate) struct Sent {
     cut: bool,
     /// Where this is the call that tries the integration again.
     permit: Option<Permit>,
+    /// What will come of it, where it goes together with others.
+    together: Option<Together>,
 }
+
+/// An attempt that somebody else makes.
+pub(super) type Together = Pin<Box<dyn Future<Output = Tried> + Send>>;
 
 impl Failure {
     /// As a member of a problem: no text of the provider, no address.
@@ -125,14 +133,14 @@ impl Failure {
         })
     }
 
-    fn unsent(reason: Reason, duration_ms: u64) -> Self {
+    pub(super) fn unsent(reason: Reason, duration_ms: u64) -> Self {
         Self { reason, status: None, duration_ms, may_have_acted: false, retry_after: None, answer: None }
     }
 }
 
 /// Sends a call to one integration, to be answered within `left_ms`; a chat in the words of its provider.
 pub(crate) async fn begin(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     call: &Call,
     integration: &Arc<Integration>,
     body: &mut Inbound,
@@ -141,12 +149,24 @@ pub(crate) async fn begin(
     if let Some(operated) = &call.operation {
         return match operated.shape(call, integration) {
             Some(mut shaped) => {
+                if integration.merges.is_some()
+                    && let Some(sent) = merge::join(gateway, &shaped.call, integration, &shaped.body, left_ms)
+                {
+                    return Begun::Sent(sent);
+                }
                 send(gateway, &shaped.call, integration, &mut shaped.body, left_ms, None).await
             }
             None => Begun::Ended(Tried::Unable(operate::unasked(integration))),
         };
     }
-    let Some(chat) = &call.chat else { return send(gateway, call, integration, body, left_ms, None).await };
+    let Some(chat) = &call.chat else {
+        if integration.merges.is_some()
+            && let Some(sent) = merge::join(gateway, call, integration, body, left_ms)
+        {
+            return Begun::Sent(sent);
+        }
+        return send(gateway, call, integration, body, left_ms, None).await;
+    };
     match chat.shape(call, integration) {
         Ok(Shape { call, mut body, listener }) => {
             send(gateway, &call, integration, &mut body, left_ms, listener).await
@@ -155,7 +175,7 @@ pub(crate) async fn begin(
     }
 }
 
-async fn send(
+pub(super) async fn send(
     gateway: &Gateway,
     call: &Call,
     integration: &Arc<Integration>,
@@ -262,12 +282,51 @@ async fn send(
         body_bytes_max: gateway.settings.body_bytes_max,
         cut: left_ms < integration.timeout_ms,
         permit: None,
+        together: None,
     })
 }
 
 // === impl Sent ===
 
 impl Sent {
+    /// An attempt that goes together with others: nothing of it is counted here.
+    pub(super) fn waiting(integration: &Arc<Integration>, account: Account, together: Together) -> Self {
+        let (slow, timeout) = (integration.slow_ms, integration.timeout_ms);
+        let [slow, timeout] = [slow, timeout].map(Duration::from_millis);
+        let mut mark = Mark::start(account.clone(), 0, 0);
+        mark.void();
+        Self {
+            integration: integration.clone(),
+            exchange: Box::pin(std::future::pending()),
+            started: Instant::now(),
+            patience: integration.live.patience(&account.endpoint, slow, timeout),
+            mark,
+            account,
+            key: None,
+            sent_at: Timestamp::now(),
+            fate: Fate::default(),
+            body_bytes_max: 0,
+            listener: None,
+            operates: false,
+            cut: false,
+            permit: None,
+            together: Some(together),
+        }
+    }
+
+    /// The same, with a good answer held whole, if it is not too large for that.
+    pub(super) fn holding(mut self) -> Self {
+        let exchange = self.exchange;
+        self.exchange = Box::pin(async move {
+            let mut judged = exchange.await?;
+            if judged.reason.is_none() {
+                operate::hold_whole(&mut judged).await?;
+            }
+            Ok(judged)
+        });
+        self
+    }
+
     /// Who is asked.
     pub(crate) fn integration(&self) -> &Arc<Integration> {
         &self.integration
@@ -286,6 +345,9 @@ impl Sent {
 
     /// What came of it. Can be given up and asked for again, until it has said so.
     pub(crate) async fn answer(&mut self) -> Tried {
+        if let Some(together) = &mut self.together {
+            return together.await;
+        }
         let outcome = (&mut self.exchange).await;
         let Self { integration, mark, account, key, fate, listener, operates, .. } = self;
         match outcome {
@@ -342,7 +404,7 @@ impl Sent {
     }
 }
 
-fn account(call: &Call, integration: &Integration, below: &str) -> Account {
+pub(super) fn account(call: &Call, integration: &Integration, below: &str) -> Account {
     let query = call.query.as_deref().unwrap_or_default();
     let endpoint = integration.provider.endpoint(call.method.as_str(), below, query);
     // What a model used is told once, to whom asked it: reading its answer again costs nothing.
@@ -422,7 +484,8 @@ fn answered(
         rest = None;
     }
     let duration_ms = mark.end(true, reason, Some(status));
-    let answer = Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice };
+    let answer =
+        Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice, merged: 0 };
     match reason {
         None => Tried::Answered(answer),
         Some(Reason::BadRequest) if !operates && !integration.retry.statuses.contains(&status) => {

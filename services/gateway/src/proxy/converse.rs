@@ -84,7 +84,7 @@ pub(crate) fn kind(call: &Call) -> Option<Kind> {
 
 /// Answers a chat. What goes wrong is said as a problem that clients of OpenAI's can read too.
 pub(crate) async fn converse(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     now: Timestamp,
     call: Call,
     kind: Kind,
@@ -98,7 +98,7 @@ pub(crate) async fn converse(
 }
 
 async fn carry(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     now: Timestamp,
     mut call: Call,
     kind: Kind,

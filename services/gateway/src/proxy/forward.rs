@@ -72,7 +72,7 @@ pub(crate) struct Exhausted {
 
 /// A call on its way along the members.
 struct Walk<'a> {
-    gateway: &'a Gateway,
+    gateway: &'a Arc<Gateway>,
     call: &'a Call,
     repeatable: bool,
     deadline: Instant,
@@ -101,7 +101,12 @@ enum Waited {
 }
 
 /// Tries the members in order.
-pub(crate) async fn forward(gateway: &Gateway, call: &Call, chosen: &Chosen, body: Inbound) -> Forwarded {
+pub(crate) async fn forward(
+    gateway: &Arc<Gateway>,
+    call: &Call,
+    chosen: &Chosen,
+    body: Inbound,
+) -> Forwarded {
     let route = call.route().map(|route| &**route);
     let longest_ms = chosen.members.iter().map(|member| member.timeout_ms).max().unwrap_or_default();
     let longest_ms = gateway.settings.deadline_ms.max(longest_ms);
@@ -292,7 +297,7 @@ impl Walk<'_> {
 
 /// One attempt; where there is an `other` to be asked beside it, not longer than its patience and the budget allow.
 async fn attempt(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     call: &Call,
     member: &Arc<Integration>,
     body: &mut Inbound,

@@ -46,7 +46,7 @@ const OF_THE_FORM: [&str; 8] = [
     "accept-language",
 ];
 /// What a provider says of its own answer's form.
-const OF_THEIR_FORM: [HeaderName; 8] = [
+pub(super) const OF_THEIR_FORM: [HeaderName; 8] = [
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
     CONTENT_LENGTH,
@@ -201,10 +201,10 @@ impl Reader {
         if judged.reason.is_some() {
             return Ok(judged);
         }
-        let whole = timeout(Duration::from_millis(ANSWER_MS), hold(&mut judged)).await;
+        let whole = hold_whole(&mut judged).await;
         let is_plain = judged.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-        if !matches!(whole, Ok(Ok(true))) || judged.head.status != StatusCode::OK || !is_plain {
-            whole.unwrap_or(Ok(false))?;
+        if !matches!(whole, Ok(true)) || judged.head.status != StatusCode::OK || !is_plain {
+            whole?;
             judged.reason = Some(Reason::UpstreamError);
             return Ok(judged);
         }
@@ -228,6 +228,11 @@ impl Reader {
         }
         Ok(judged)
     }
+}
+
+/// Holds all of an answer, and says whether it was not too large or too slow for that.
+pub(super) async fn hold_whole(judged: &mut Judged) -> Result<bool, egress::Error> {
+    timeout(Duration::from_millis(ANSWER_MS), hold(judged)).await.unwrap_or(Ok(false))
 }
 
 /// Holds all of an answer, and says whether it was not too large for that.

@@ -28,6 +28,7 @@ use crate::breaker::Gate;
 use crate::budget::Extra;
 use crate::cache::rules::Rules;
 use crate::live::Live;
+use crate::merge::Merges;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
@@ -178,6 +179,7 @@ fn integration(
     // What was seen of another key or at another place says nothing of this one.
     let print = print(given, key_ref);
     let gate = old.filter(|old| old.print == print).map(|old| old.gate.clone());
+    let merges = old.filter(|old| old.print == print).map(|old| old.merges.clone());
     // Connections stay when a change does not move the integration.
     let kept = old.filter(|old| (&old.scheme, &old.authority) == (&scheme, &authority));
     let kept = kept.and_then(|old| old.upstream.clone().ok());
@@ -218,6 +220,7 @@ fn integration(
         cache: Rules::of(&given.cache),
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
         near: None,
+        merges: merges.unwrap_or_else(|| Merges::of(given, provider)),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),
     }
 }
