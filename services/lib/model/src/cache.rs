@@ -45,6 +45,10 @@ pub struct Caching {
     /// At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
+    /// Whether each caller gets only answers that it asked for itself: for providers whose answers depend on who asks.
+    /// Callers are told apart as in the counts of use. What a provider calls `private` is then fresh for as long as it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_caller: bool,
 }
 
 /// How answers of one endpoint are cached. What is absent is as for the rest.
