@@ -4,12 +4,14 @@
 //! came from, as configured then: a change of that ends it (T16). Bytes are bounded by what entries really take. The key
 //! holds no secret.
 
+pub(crate) mod condition;
 pub(crate) mod drops;
 pub(crate) mod flight;
 pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod rules;
 pub(crate) mod said;
+pub(crate) mod writes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +20,7 @@ use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{StatusCode, Version};
 use metrics::{Counter, counter, gauge};
+use model::IntegrationId;
 use model::cache::CacheInvalidated;
 use quick_cache::sync::Cache as Map;
 use quick_cache::{OptionsBuilder, Weighter};
@@ -27,6 +30,7 @@ use crate::telemetry;
 use flight::Flights;
 use kept::Kept;
 use key::Key;
+use writes::{Since, Writes};
 
 /// The largest body that is kept, in bytes.
 const ENTRY_BYTES_MAX: u64 = 1024 * 1024;
@@ -49,8 +53,16 @@ struct Shared {
     flights: Flights,
     /// Counts invalidations: an answer that was asked for before one is not kept after it.
     drops: AtomicU64,
+    writes: Writes,
     behind: Arc<Semaphore>,
     meters: Meters,
+}
+
+/// A moment, as far as it goes for what ends kept answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    drops: u64,
+    writes: u64,
 }
 
 /// How fetches behind callers ended.
@@ -84,6 +96,7 @@ impl Cache {
             entry_bytes_max: (bytes_max / ENTRIES_MIN).min(ENTRY_BYTES_MAX),
             flights: Flights::default(),
             drops: AtomicU64::new(0),
+            writes: Writes::new(),
             behind: Arc::new(Semaphore::new(BEHIND_MAX)),
             meters: Meters::new(),
         }))
@@ -91,7 +104,12 @@ impl Cache {
 
     /// The answer kept for a call, whatever its age.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Kept>> {
-        self.0.map.get(key)
+        self.0.map.get(key).filter(|kept| self.is_current(kept))
+    }
+
+    /// Whether nothing was written to an answer's address since it was asked for.
+    pub(crate) fn is_current(&self, kept: &Kept) -> bool {
+        self.0.writes.none(kept.since)
     }
 
     /// Calls that are under way.
@@ -109,18 +127,30 @@ impl Cache {
         usize::try_from(self.0.entry_bytes_max).unwrap_or(usize::MAX)
     }
 
-    /// Now, as far as invalidations go. To be taken before a provider is asked.
-    pub(crate) fn drops(&self) -> u64 {
-        self.0.drops.load(Ordering::Acquire)
+    /// Now. To be taken before a provider is asked for an answer that may be kept.
+    pub(crate) fn moment(&self) -> Moment {
+        self.0.writes.begin();
+        Moment { drops: self.0.drops.load(Ordering::Acquire), writes: self.0.writes.last() }
     }
 
-    /// Keeps an answer that was asked for at `drops`, unless something was invalidated since or it is too large.
-    pub(crate) fn keep(&self, key: &Key, kept: &Arc<Kept>, drops: u64) {
-        if self.drops() != drops || kept.bytes(key) as u64 > self.0.entry_bytes_max {
+    /// Which writes end an answer to this path of an integration that was asked for at this moment.
+    pub(crate) fn since(&self, integration: &IntegrationId, path: &str, moment: Moment) -> Since {
+        self.0.writes.since(integration, path, moment.writes)
+    }
+
+    /// Something was written to a path of an integration: what was asked for before is not true any more.
+    pub(crate) fn wrote(&self, integration: &IntegrationId, path: &str) {
+        self.0.writes.mark(integration, path);
+    }
+
+    /// Keeps an answer that was asked for at this moment, unless something was invalidated since or it is too large.
+    pub(crate) fn keep(&self, key: &Key, kept: &Arc<Kept>, asked: Moment) {
+        let invalidated = || self.0.drops.load(Ordering::Acquire) != asked.drops;
+        if invalidated() || kept.bytes(key) as u64 > self.0.entry_bytes_max {
             return;
         }
         self.0.map.insert(key.clone(), kept.clone());
-        if self.drops() != drops {
+        if invalidated() {
             self.0.map.remove(key);
         }
     }

@@ -136,7 +136,8 @@ async fn carry(
                 return Ok(response);
             }
             telemetry::cache(word);
-            Ok(answer::pass(gateway, found, attempts, plan, word))
+            recall::wrote(gateway, &call, &found);
+            Ok(recall::pass(gateway, found, attempts, plan, word))
         }
         Forwarded::Refused(problem) => Err((problem, 1, word)),
         Forwarded::Exhausted(mut exhausted) => {

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod operating;
 mod passing;
+mod recalling;
 mod routing;
 mod streaming;
 mod telling;

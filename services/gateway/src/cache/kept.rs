@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    AGE, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use model::IntegrationId;
 
 use super::key::Key;
 use super::said::Said;
+use super::writes::Since;
 use crate::snapshot::Integration;
 
 /// What the allocator and a reference count add to each allocation, in bytes.
@@ -39,6 +41,9 @@ pub(crate) struct Origin {
     pub(crate) endpoint: Arc<str>,
 }
 
+/// Headers of the request that an answer says it varies by, besides those of its key, as they were.
+pub(crate) type Varies = Vec<(HeaderName, Vec<HeaderValue>)>;
+
 /// A kept answer. Its status is 200.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -50,6 +55,10 @@ pub(crate) struct Kept {
     pub(crate) origin: Origin,
     /// What it says of being kept.
     pub(crate) said: Said,
+    /// Which writes end it.
+    pub(crate) since: Since,
+    /// What else must be the same in a request that it answers.
+    varies: Varies,
     at: Instant,
     /// How often it was asked for.
     asked: AtomicU32,
@@ -59,15 +68,24 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Copies an answer's head, as callers get it. Its body comes later.
-    pub(crate) fn new(headers: &HeaderMap, origin: Origin, said: Said) -> Self {
-        let (headers, body, at) = (copied(headers), Bytes::new(), Instant::now());
-        Self { headers, body, origin, said, at, asked: AtomicU32::new(0), refresh_at_ms: AtomicU64::new(0) }
+    pub(crate) fn new(headers: &HeaderMap, origin: Origin, said: Said, since: Since, varies: Varies) -> Self {
+        Self {
+            headers: copied(headers),
+            body: Bytes::new(),
+            origin,
+            said,
+            since,
+            varies,
+            at: Instant::now(),
+            asked: AtomicU32::new(0),
+            refresh_at_ms: AtomicU64::new(0),
+        }
     }
 
     /// The same answer after its provider said that it is still true, with what it said then (RFC 9111, 3.2).
-    pub(crate) fn confirmed(&self, newer: &HeaderMap, said: Said) -> Self {
+    pub(crate) fn confirmed(&self, newer: &HeaderMap, said: Said, since: Since) -> Self {
         let mut headers = self.headers.clone();
-        let changes = newer.keys().filter(|name| **name != http::header::CONTENT_LENGTH);
+        let changes = newer.keys().filter(|name| **name != CONTENT_LENGTH);
         for name in changes {
             headers.remove(name);
             for value in newer.get_all(name) {
@@ -75,7 +93,21 @@ impl Kept {
             }
         }
         let said = Said { has_validator: self.said.has_validator || said.has_validator, ..said };
-        Self { body: self.body.clone(), ..Self::new(&headers, self.origin.clone(), said) }
+        let (origin, varies) = (self.origin.clone(), self.varies.clone());
+        Self { body: self.body.clone(), ..Self::new(&headers, origin, said, since, varies) }
+    }
+
+    /// Whether it is an answer to a request with these headers, as far as its key does not say.
+    pub(crate) fn suits(&self, headers: &HeaderMap) -> bool {
+        self.varies.iter().all(|(name, values)| headers.get_all(name).iter().eq(values))
+    }
+
+    /// Whether an answer to HEAD says that this is not the answer any more (RFC 9111, section 4.3.5).
+    pub(crate) fn differs(&self, head: &HeaderMap) -> bool {
+        let other =
+            |name: &HeaderName| head.get(name).is_some_and(|said| self.headers.get(name) != Some(said));
+        let length = head.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+        other(&ETAG) || other(&LAST_MODIFIED) || length.is_some_and(|len: usize| len != self.body.len())
     }
 
     /// How old it is here.
@@ -127,6 +159,11 @@ impl Kept {
         let texts: usize = self.headers.iter().map(|(name, value)| name_bytes(name) + value.len()).sum();
         let map = (self.headers.capacity() + 8) * HEADER;
         let fixed = size_of::<Self>() + SLOT + 6 * ALLOCATION;
+        let varies = self.varies.iter().flat_map(|(name, values)| {
+            let each = values.iter().map(|value| value.len() + size_of::<HeaderValue>() + ALLOCATION);
+            each.chain([size_of::<(HeaderName, Vec<HeaderValue>)>() + name_bytes(name) + ALLOCATION])
+        });
+        let texts = texts + varies.sum::<usize>();
         fixed + map + texts + self.body.len() + self.origin.endpoint.len() + key.len()
     }
 
@@ -172,7 +209,7 @@ mod tests {
         let integration = IntegrationId::new("a").expect("a slug");
         let origin = Origin { integration, print: 1, endpoint: "/".into() };
         let body = Bytes::from_static(b"body");
-        Kept { body, ..Kept::new(&headers, origin, Said::default()) }
+        Kept { body, ..Kept::new(&headers, origin, Said::default(), Since::default(), Vec::new()) }
     }
 
     #[test]
@@ -191,11 +228,28 @@ mod tests {
     fn a_confirmed_answer_has_the_newer_headers_and_the_older_body() {
         let old = kept(&[("etag", "\"1\""), ("x-a", "1"), ("x-b", "1"), ("age", "5")]);
         let newer = kept(&[("x-a", "2"), ("content-length", "0")]).headers;
-        let new = old.confirmed(&newer, Said { fresh_secs: Some(9), ..Said::default() });
+        let said = Said { fresh_secs: Some(9), ..Said::default() };
+        let new = old.confirmed(&newer, said, Since::default());
         let text = |name| new.headers.get(name).map(|value| value.to_str().expect("text"));
         assert_eq!((text("etag"), text("x-a"), text("x-b")), (Some("\"1\""), Some("2"), Some("1")));
         assert_eq!((text("age"), text("content-length")), (None, None));
         assert_eq!((new.body.as_ptr(), new.said.fresh_secs), (old.body.as_ptr(), Some(9)));
+    }
+
+    #[test]
+    fn a_head_that_says_otherwise_differs() {
+        let kept = kept(&[("etag", "\"1\""), ("last-modified", "then")]);
+        let head = |name, value| [(HeaderName::from_static(name), HeaderValue::from_static(value))];
+        for (name, value, wanted) in [
+            ("etag", "\"1\"", false),
+            ("etag", "\"2\"", true),
+            ("last-modified", "now", true),
+            ("content-length", "4", false),
+            ("content-length", "5", true),
+            ("x-more", "1", false),
+        ] {
+            assert_eq!(kept.differs(&head(name, value).into_iter().collect()), wanted, "{name} {value}");
+        }
     }
 
     #[test]

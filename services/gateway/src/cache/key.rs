@@ -1,4 +1,5 @@
-//! What a kept answer is an answer to: where the call went, method, path and query, and the headers that matter.
+//! What a kept answer is an answer to: where the call went, path and query, the headers that matter, and the caller where
+//! each has answers of its own. The method is always GET; HEAD asks for a part of the same.
 //!
 //! No secret of ours is in it. Each part is written with its length, so that no two calls that differ in one have the
 //! same key (T16). Who may have the answer is not said here but checked at every look-up, against the integration.
@@ -6,7 +7,7 @@
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 
 /// Which door a call came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +33,10 @@ const PREFIX: usize = 4;
 const END: [u8; PREFIX] = u32::MAX.to_le_bytes();
 
 impl Key {
-    /// What a call asks for.
+    /// What a call asks for; of `caller` alone, where one is named.
     pub(crate) fn new(
         door: Door<'_>,
-        method: &Method,
+        caller: Option<&str>,
         path: &str,
         query: Option<&str>,
         headers: &HeaderMap,
@@ -47,11 +48,15 @@ impl Key {
         };
         let values = || apart_by.iter().flat_map(|name| headers.get_all(name));
         let varying: usize = values().map(|value| value.len() + PREFIX).sum();
-        let fixed = 2 + id.len() + method.as_str().len() + path.len() + query.map_or(0, str::len);
-        let mut text = Vec::with_capacity(fixed + 4 * PREFIX + varying + apart_by.len() * PREFIX);
-        text.extend([kind, u8::from(query.is_some())]);
+        let optional: usize = caller.iter().chain(&query).map(|part| part.len() + PREFIX).sum();
+        let fixed = 2 + id.len() + path.len() + 2 * PREFIX;
+        // Exact, unless escapes go away: then nothing is moved to make it fit.
+        let mut text = Vec::with_capacity(fixed + optional + varying + apart_by.len() * PREFIX);
+        text.extend([kind, u8::from(query.is_some()) + 2 * u8::from(caller.is_some())]);
         put(&mut text, id.as_bytes());
-        put(&mut text, method.as_str().as_bytes());
+        if let Some(caller) = caller {
+            put(&mut text, caller.as_bytes());
+        }
         let path = put_normal(&mut text, path);
         let query_end = query.map(|query| put_normal(&mut text, query).1);
         for name in apart_by {
@@ -97,6 +102,13 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);
     }
+}
+
+/// A path as it stands in a key.
+pub(super) fn normal(path: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(PREFIX + path.len());
+    put_normal(&mut text, path);
+    text
 }
 
 fn put(text: &mut Vec<u8>, part: &[u8]) {
@@ -148,7 +160,7 @@ mod tests {
     const APART_BY: [HeaderName; 2] = [ACCEPT, ACCEPT_ENCODING];
 
     fn key(door: Door<'_>, path: &str, query: Option<&str>) -> Key {
-        Key::new(door, &Method::GET, path, query, &HeaderMap::new(), &APART_BY)
+        Key::new(door, None, path, query, &HeaderMap::new(), &APART_BY)
     }
 
     #[test]
@@ -161,6 +173,9 @@ mod tests {
         assert_eq!(key(r, "/%zz%", None).path(), "/%zz%");
         let found = key(r, "/q%41", Some("s=%49BM"));
         assert_eq!((found.path(), found.query()), ("/qA", Some("s=IBM")));
+        let own = Key::new(r, Some("user:ada"), "/q", Some("s=IBM"), &HeaderMap::new(), &APART_BY);
+        assert_eq!((own.path(), own.query()), ("/q", Some("s=IBM")));
+        assert_ne!(own, key(r, "/q", Some("s=IBM")));
     }
 
     /// Calls that differ in one part only never share a key: 100,000 pairs, from few letters so that parts often run
@@ -177,21 +192,20 @@ mod tests {
             parts[changed] = letters[rng.random_range(0..letters.len())];
             let seen = |part: &str| match (changed, part) {
                 (0, part) => part == "p",
-                (2, part) => part == "GET",
                 (_, _) => false,
             };
             let differs = match changed {
-                0 | 2 => seen(before) != seen(parts[changed]),
+                0 => seen(before) != seen(parts[changed]),
                 _ => before != parts[changed],
             };
             assert_eq!(one != of(&parts), differs, "{changed}: {before:?} {parts:?}");
         }
     }
 
-    /// Door, id, method, path, query (`?` for none), `accept` and `accept-encoding` (`?` for none).
+    /// Door, id, caller (`?` for none), path, query (`?` for none), `accept` and `accept-encoding` (`?` for none).
     fn of(parts: &[&str]) -> Key {
         let door = if parts[0] == "p" { Door::Integration(parts[1]) } else { Door::Route(parts[1]) };
-        let method = if parts[2] == "GET" { Method::GET } else { Method::POST };
+        let caller = Some(parts[2]).filter(|caller| *caller != "?");
         let mut headers = HeaderMap::new();
         for (name, value) in APART_BY.into_iter().zip(&parts[5..]) {
             match *value {
@@ -205,6 +219,6 @@ mod tests {
             }
         }
         let query = Some(parts[4]).filter(|query| *query != "?");
-        Key::new(door, &method, parts[3], query, &headers, &APART_BY)
+        Key::new(door, caller, parts[3], query, &headers, &APART_BY)
     }
 }

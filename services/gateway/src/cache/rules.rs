@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use model::cache::{Caching, EndpointCaching, HEADERS_MAX, is_below};
 
+use super::kept::Varies;
 use super::said::Said;
+use crate::proxy::dress;
 
 /// Headers of callers that answers are always kept apart by.
 const APART_BY: [HeaderName; 3] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
-/// Headers that no answer is kept apart by: a provider sees our credential, and nothing of these from a caller.
-const NEVER_APART_BY: [&str; 4] = ["authorization", "cookie", "origin", "x-signalbox-token"];
+/// Headers that an answer is told to vary by, besides those of its key, that are looked at.
+const VARIES_MAX: usize = 16;
 
 /// How answers of a route or an integration are cached. There are none where nothing is cached.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Rules {
     endpoints: Vec<(String, Times)>,
     /// Headers of callers that answers are kept apart by.
     pub(crate) headers: Vec<HeaderName>,
+    /// Whether each caller has answers of its own.
+    pub(crate) per_caller: bool,
 }
 
 /// The times that are configured, in seconds.
@@ -63,9 +67,9 @@ impl Rules {
             given.endpoints.iter().map(|(path, own)| (path.clone(), all.with(own))).collect();
         endpoints.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         let own = given.headers.iter().take(HEADERS_MAX).filter_map(|name| name.parse::<HeaderName>().ok());
-        let own = own.filter(|name| !NEVER_APART_BY.contains(&name.as_str()) && !APART_BY.contains(name));
+        let own = own.filter(|name| !dress::is_callers_own(name) && !APART_BY.contains(name));
         let headers = APART_BY.into_iter().chain(own).collect();
-        Some(Arc::new(Self { all, endpoints, headers }))
+        Some(Arc::new(Self { all, endpoints, headers, per_caller: given.per_caller }))
     }
 
     /// The times of a path; nothing when its answers are not cached.
@@ -79,13 +83,28 @@ impl Rules {
         on.then_some(times)
     }
 
-    /// Whether answers are kept apart by everything that an answer says it varies by.
-    pub(crate) fn covers(&self, vary: &str) -> bool {
-        let names = vary.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.into_iter().all(|name| {
-            let is = |other: &str| other.eq_ignore_ascii_case(name);
-            self.headers.iter().any(|header| is(header.as_str())) || NEVER_APART_BY.into_iter().any(is)
-        })
+    /// What an answer says it varies by, besides what answers are kept apart by: as it was in the request, undressed.
+    /// Nothing where no later request can be known to be the same.
+    pub(crate) fn varies(&self, answer: &HeaderMap, request: &HeaderMap) -> Option<Varies> {
+        let mut varies = Varies::new();
+        for value in answer.get_all(VARY) {
+            let names = value.to_str().ok()?.split(',').map(str::trim);
+            for name in names.filter(|name| !name.is_empty()) {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| name != "*")?;
+                // No provider sees what is the caller's own, whatever it says.
+                if self.headers.contains(&name) || dress::is_callers_own(&name) {
+                    continue;
+                }
+                if varies.len() == VARIES_MAX {
+                    return None;
+                }
+                // In memory of their own: a request's headers are slices of what was read.
+                let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+                let values = request.get_all(&name).iter().map(own).collect::<Option<_>>()?;
+                varies.push((name, values));
+            }
+        }
+        Some(varies)
     }
 }
 
@@ -197,17 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_varies_by_more_is_not_covered() {
+    fn what_an_answer_varies_by_is_remembered() {
         let rules = rules(r#"{"ttl_secs":1,"headers":["X-Tenant","authorization"]}"#).expect("on");
-        for (vary, wanted) in [
-            ("Accept, accept-encoding", true),
-            ("Origin,, X-TENANT", true),
-            ("Authorization", true),
-            ("*", false),
-            ("accept, x-user", false),
-        ] {
-            assert_eq!(rules.covers(vary), wanted, "{vary}");
-        }
         assert!(rules.headers.iter().all(|name| name != "authorization"));
+        let of = |name, value: &str| (name, HeaderValue::from_str(value).expect("text"));
+        let request: HeaderMap = [of(http::header::ORIGIN, "x"), of(ACCEPT, "*/*")].into_iter().collect();
+        for (vary, wanted) in [
+            ("Accept, accept-encoding", Some("")),
+            ("X-TENANT,, Authorization, Cookie", Some("")),
+            ("*", None),
+            ("accept, *", None),
+            ("accept, a b", None),
+            ("accept, x-user", Some("x-user=[]")),
+            ("Origin, accept", Some("origin=[\"x\"]")),
+        ] {
+            let answer = [of(VARY, vary)].into_iter().collect();
+            let varies = rules.varies(&answer, &request);
+            let text = varies.map(|varies| {
+                varies.iter().map(|(name, values)| format!("{name}={values:?}")).collect::<String>()
+            });
+            assert_eq!(text.as_deref(), wanted, "{vary}");
+        }
     }
 }

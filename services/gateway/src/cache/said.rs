@@ -9,6 +9,9 @@ use model::Timestamp;
 /// The longest time that is believed, in seconds: a year, as RFC 9111 recommends to cut.
 const SECS_MAX: u32 = 365 * 86_400;
 
+/// A difference of the clocks that says nothing, in seconds: dates are whole seconds, and some are written a while before.
+const DRIFT_SECS: u32 = 2;
+
 /// What an answer says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -34,7 +37,7 @@ impl Said {
     /// Reads an answer's headers.
     pub(crate) fn of(headers: &HeaderMap, now: Timestamp) -> Self {
         let mut said = Self {
-            age_secs: text(headers, &AGE).and_then(secs).unwrap_or_default(),
+            age_secs: text(headers, &AGE).and_then(secs).unwrap_or_default().max(apparent(headers, now)),
             has_validator: headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED),
             ..Self::default()
         };
@@ -61,6 +64,14 @@ impl Said {
         }
         said
     }
+}
+
+/// How old an answer is by its date, in seconds (RFC 9111, section 4.2.3): a cache before us may not say its age.
+fn apparent(headers: &HeaderMap, now: Timestamp) -> u32 {
+    let Some(date) = text(headers, &DATE).and_then(catalogue::http_date) else { return 0 };
+    let secs = now.as_millis().saturating_sub(date.as_millis()).max(0) / 1_000;
+    let secs = u32::try_from(secs).unwrap_or(SECS_MAX).min(SECS_MAX);
+    if secs > DRIFT_SECS { secs } else { 0 }
 }
 
 /// Seconds from `Date` to `Expires`; 0 for an `Expires` that is no date (`0`, `-1`).
@@ -147,6 +158,10 @@ mod tests {
             ("expires: Sun, 06 Nov 1994 08:50:37 GMT\ndate: Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
             ("expires: Sun, 06 Nov 1994 08:50:37 GMT\ncache-control: max-age=5", Some(5)),
             ("last-modified: Sun, 06 Nov 1994 08:00:00 GMT", None),
+            ("cache-control: max-age=60\ndate: Sun, 06 Nov 1994 08:49:17 GMT", Some(40)),
+            ("cache-control: max-age=60\ndate: Sun, 06 Nov 1994 08:49:17 GMT\nage: 50", Some(10)),
+            ("cache-control: max-age=60\ndate: Sun, 06 Nov 1994 08:49:36 GMT", Some(60)),
+            ("cache-control: max-age=60\ndate: Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
         ] {
             assert_eq!(said(text).fresh_secs, wanted, "{text}");
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use model::{IntegrationId, Timestamp};
 
 use super::*;
@@ -12,7 +12,7 @@ use key::Door;
 use said::Said;
 
 fn key(path: &str, query: Option<&str>) -> Key {
-    Key::new(Door::Route("quotes"), &Method::GET, path, query, &HeaderMap::new(), &[])
+    Key::new(Door::Route("quotes"), None, path, query, &HeaderMap::new(), &[])
 }
 
 fn kept(integration: &str, body: Bytes) -> Arc<Kept> {
@@ -25,7 +25,7 @@ fn kept(integration: &str, body: Bytes) -> Arc<Kept> {
         let value = HeaderValue::from_maybe_shared(read.slice(0..20)).expect("text");
         headers.insert(name, value);
     }
-    let mut kept = Kept::new(&headers, origin, Said::default());
+    let mut kept = Kept::new(&headers, origin, Said::default(), Since::default(), Vec::new());
     kept.body = body;
     Arc::new(kept)
 }
@@ -63,7 +63,7 @@ fn it_takes_no_more_memory_than_it_may() {
         let key = key(&format!("/quote/{n}"), Some("symbol=IBM"));
         let kept = kept("a", Bytes::from(vec![7; size]));
         given += kept.bytes(&key) as u64;
-        cache.keep(&key, &kept, 0);
+        cache.keep(&key, &kept, Moment::default());
     }
     let (weight, took) = (cache.0.map.weight(), resident().saturating_sub(before));
     assert!(weight <= MAX && weight > MAX / 2, "{weight}");
@@ -75,8 +75,8 @@ fn it_takes_no_more_memory_than_it_may() {
 fn a_large_answer_does_not_push_out_the_others() {
     let cache = Cache::new(64 * 64 * 1024);
     let (small, large) = (key("/small", None), key("/large", None));
-    cache.keep(&small, &kept("a", Bytes::from(vec![0; 1_000])), 0);
-    cache.keep(&large, &kept("a", Bytes::from(vec![0; 64 * 1024])), 0);
+    cache.keep(&small, &kept("a", Bytes::from(vec![0; 1_000])), Moment::default());
+    cache.keep(&large, &kept("a", Bytes::from(vec![0; 64 * 1024])), Moment::default());
     assert!(cache.get(&small).is_some() && cache.get(&large).is_none());
 }
 
@@ -86,9 +86,9 @@ fn invalidation_is_by_integration_endpoint_and_pattern() {
     let left = |which: &CacheInvalidated| {
         let cache = Cache::new(1024 * 1024);
         for path in paths {
-            cache.keep(&key(path, Some("symbol=IBM")), &kept("a", Bytes::new()), 0);
+            cache.keep(&key(path, Some("symbol=IBM")), &kept("a", Bytes::new()), Moment::default());
         }
-        cache.keep(&key("/v1/quote", None), &kept("b", Bytes::new()), 0);
+        cache.keep(&key("/v1/quote", None), &kept("b", Bytes::new()), Moment::default());
         cache.invalidate(which);
         let mut left: Vec<String> = cache.0.map.iter().map(|(key, _)| key.path().to_owned()).collect();
         left.sort_unstable();
@@ -105,10 +105,10 @@ fn invalidation_is_by_integration_endpoint_and_pattern() {
 #[test]
 fn an_answer_from_before_an_invalidation_is_not_kept_after_it() {
     let cache = Cache::new(1024 * 1024);
-    let (key, before) = (key("/a", None), cache.drops());
+    let (key, before) = (key("/a", None), cache.moment());
     cache.invalidate(&invalidated("other", None, None));
     cache.keep(&key, &kept("a", Bytes::new()), before);
     assert!(cache.get(&key).is_none());
-    cache.keep(&key, &kept("a", Bytes::new()), cache.drops());
+    cache.keep(&key, &kept("a", Bytes::new()), cache.moment());
     assert!(cache.get(&key).is_some_and(|kept| kept.age() < Duration::from_secs(60)));
 }

@@ -2,7 +2,12 @@
 //!
 //! Of equal calls at the same time one goes and the others wait for its answer, if it may be shared. What the cache did is
 //! said in `x-signalbox-cache` and `cache-status` (RFC 9211); an answer that is not new says its age.
+//!
+//! A condition of a caller is judged here (RFC 9111, section 4.3.2): its provider is asked for all of the answer, which
+//! then serves those without a condition too. HEAD is answered from what GET got, and leaves nothing behind.
 
+mod asks;
+mod give;
 mod going;
 mod place;
 mod refresh;
@@ -11,8 +16,8 @@ mod say;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use model::Timestamp;
 use model::health::Reason;
@@ -20,22 +25,24 @@ use tokio::time::Instant;
 
 use super::admit::{Call, To};
 use super::attempt::Answer;
+use super::join;
 use crate::Inner as Gateway;
 use crate::body::Body;
+use crate::cache::Moment;
+use crate::cache::condition::Condition;
 use crate::cache::flight::{Followed, Joined, Lead};
-use crate::cache::kept::{Kept, Origin};
+use crate::cache::kept::{Kept, Origin, Varies};
 use crate::cache::key::{Door, Key};
-use crate::cache::rules::{Rules, Times, Windows};
-use crate::cache::said::{Said, directives};
+use crate::cache::rules::{Rules, Times};
+use crate::cache::said::Said;
+use crate::cache::writes::Since;
 use crate::problem::Problem;
-use crate::snapshot::Integration;
-use crate::telemetry;
+use crate::snapshot::{Fault, Integration};
+use asks::Asks;
+pub(crate) use give::pass;
 pub(crate) use going::go;
 pub(crate) use place::Place;
 
-/// Headers of a request whose answer is of this moment or of a part.
-const OF_THE_MOMENT: [&str; 6] =
-    ["range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"];
 /// How long a call waits for the answer of an equal one, in milliseconds; then it goes itself.
 const FOLLOW_MS: u64 = 10_000;
 /// From how often on an answer that was asked for since it was new is hot.
@@ -48,16 +55,16 @@ pub(crate) struct Plan {
     key: Key,
     times: Times,
     rules: Arc<Rules>,
-    /// Whether a kept answer may be taken.
-    reads: bool,
-    /// Whether the answer may be kept.
-    keeps: bool,
-    /// How old an answer the caller takes, in seconds.
-    age_max: Option<u64>,
-    /// How many invalidations there were when the provider was asked.
-    drops: u64,
+    /// What the caller asks of the cache.
+    asks: Asks,
+    /// What the caller has already.
+    condition: Option<Condition>,
+    /// From before the provider was asked.
+    moment: Moment,
     /// What is kept and is not good enough as it is.
     old: Option<Arc<Kept>>,
+    /// What the answer varies by besides the key; nothing where that cannot be known.
+    varies: Option<Varies>,
     /// The right to answer for all who ask the same.
     lead: Option<Lead>,
 }
@@ -72,17 +79,20 @@ pub(crate) enum Recalled {
 
 /// Looks for an answer, and waits for that of an equal call. An error: the caller wants a kept answer or none.
 pub(crate) async fn recall(gateway: &Arc<Gateway>, call: &Call, has_body: bool) -> Result<Recalled, Problem> {
-    let Some((mut plan, only_if_cached)) = plan(call, has_body) else { return Ok(Recalled::Goes(None)) };
-    plan.drops = gateway.cache.drops();
-    if !plan.reads {
+    let Some(mut plan) = plan(call, has_body) else { return Ok(Recalled::Goes(None)) };
+    plan.moment = gateway.cache.moment();
+    if !plan.asks.reads {
         return Ok(Recalled::Goes(Some(plan)));
     }
     if let Some(response) = plan.at_hand(gateway, call) {
         return Ok(Recalled::Answer(response));
     }
-    if only_if_cached {
+    if plan.asks.only_if_cached {
         let detail = "no answer is kept that is fresh, and `only-if-cached` asks for no other";
         return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "No answer is kept", detail));
+    }
+    if plan.asks.head {
+        return Ok(Recalled::Goes(Some(plan)));
     }
     match gateway.cache.flights().join(&plan.key) {
         Joined::Leads(lead) => {
@@ -98,13 +108,13 @@ pub(crate) async fn recall(gateway: &Arc<Gateway>, call: &Call, has_body: bool) 
         Joined::Follows(follow) => {
             match follow.until(Instant::now() + Duration::from_millis(FOLLOW_MS)).await {
                 Followed::Landed(kept) => {
-                    if let Some(response) = plan.shared(call, &kept) {
+                    if let Some(response) = plan.shared(gateway, call, &kept) {
                         return Ok(Recalled::Answer(response));
                     }
                 }
                 Followed::Leads(lead) => {
                     plan.lead = Some(lead);
-                    plan.drops = gateway.cache.drops();
+                    plan.moment = gateway.cache.moment();
                 }
                 Followed::Alone => {}
             }
@@ -113,75 +123,74 @@ pub(crate) async fn recall(gateway: &Arc<Gateway>, call: &Call, has_body: bool) 
     Ok(Recalled::Goes(Some(plan)))
 }
 
-/// What the cache may do, and whether the caller wants nothing else; nothing for calls that go past it.
-fn plan(call: &Call, has_body: bool) -> Option<(Plan, bool)> {
+/// What the cache may do; nothing for calls that go past it.
+fn plan(call: &Call, has_body: bool) -> Option<Plan> {
     let (rules, door) = match &call.to {
         To::Route(route, _) => (route.cache.as_ref()?, Door::Route(route.id.as_str())),
         To::Integration(integration) => {
             (integration.cache.as_ref()?, Door::Integration(integration.id.as_str()))
         }
     };
-    let of_the_moment = OF_THE_MOMENT.iter().any(|name| call.headers.contains_key(*name));
-    if call.method != Method::GET || has_body || of_the_moment {
-        return None;
-    }
+    let asks = Asks::of(call).filter(|_| !has_body)?;
     let times = rules.times(&call.path)?;
-    let (mut no_cache, mut no_store, mut only_if_cached, mut age_max) = (false, false, false, None);
-    if call.headers.contains_key(CACHE_CONTROL) {
-        directives(&call.headers, |name, value| match name {
-            "no-cache" => no_cache = true,
-            "no-store" => no_store = true,
-            "only-if-cached" => only_if_cached = true,
-            "max-age" => age_max = value.and_then(|secs| secs.parse().ok()).or(Some(0)),
-            _ => {}
-        });
-    }
     let (path, query) = (&call.path, call.query.as_deref());
-    let plan = Plan {
-        key: Key::new(door, &call.method, path, query, &call.headers, &rules.headers),
+    let caller = rules.per_caller.then(|| call.actor());
+    Some(Plan {
+        key: Key::new(door, caller, path, query, &call.headers, &rules.headers),
         times,
         rules: rules.clone(),
-        reads: !no_cache && !no_store && age_max != Some(0),
-        keeps: !no_store,
-        age_max,
-        drops: 0,
+        // Whoever wants what is true now asks its provider itself.
+        condition: Condition::of(&call.headers).filter(|_| asks.reads),
+        asks,
+        moment: Moment::default(),
         old: None,
+        varies: None,
         lead: None,
-    };
-    Some((plan, only_if_cached))
+    })
+}
+
+/// Something was written: what is kept of that address is not true any more (RFC 9111, section 4.4).
+pub(crate) fn wrote(gateway: &Gateway, call: &Call, found: &Answer) {
+    let good = found.head.status.is_success() || found.head.status.is_redirection();
+    if good && !call.method.is_safe() {
+        let (integration, path) = (&found.integration, &call.path);
+        gateway.cache.wrote(&integration.id, join::below(&integration.base, path));
+    }
 }
 
 impl Plan {
     /// `miss`, or `bypass` when the caller does not want a kept answer.
     pub(crate) fn word(&self) -> &'static str {
-        if self.reads { "miss" } else { "bypass" }
+        if self.asks.reads { "miss" } else { "bypass" }
     }
 
     /// An answer that is good as it is: a fresh one, or a stale one while a new one is fetched.
     fn at_hand(&mut self, gateway: &Arc<Gateway>, call: &Call) -> Option<Response<Body>> {
-        let (kept, member) = self.kept(gateway, call)?;
+        let (kept, member) = self.kept(gateway, call, false)?;
         let (age, windows) = (kept.age(), self.times.windows(&kept.said));
-        let too_old = self.age_max.is_some_and(|max| kept.age_secs(age) > max);
-        if too_old || age >= windows.while_revalidate {
+        if !self.asks.takes(&kept, age, windows) {
             self.old = Some(kept);
             return None;
         }
         let word = if age < windows.fresh { "hit" } else { "stale" };
-        let behind = windows.while_revalidate > windows.fresh;
+        let behind = windows.while_revalidate > windows.fresh && age < windows.if_error;
         if behind && (is_hot(kept.ask(), age, windows.fresh) || word == "stale") {
             refresh::behind(gateway, call, self, &kept);
         }
-        Some(answer(call, &kept, &member, word, (age, windows)))
+        Some(self.give(call, &kept, &member, word, (age, windows)))
     }
 
     /// The answer to an equal call, if this caller may have it too.
-    fn shared(&self, call: &Call, kept: &Arc<Kept>) -> Option<Response<Body>> {
-        let member = of(kept, call)?;
+    fn shared(&self, gateway: &Gateway, call: &Call, kept: &Arc<Kept>) -> Option<Response<Body>> {
+        if !kept.suits(&call.headers) || !gateway.cache.is_current(kept) {
+            return None;
+        }
+        let member = of(kept, call, false)?;
         let (age, windows) = (kept.age(), self.times.windows(&kept.said));
         // An old one lands when its leader found nothing better. One that was just fetched is new, whatever its time.
         let is_new = age < windows.fresh.max(Duration::from_millis(FOLLOW_MS));
         let word = if is_new { "coalesced" } else { "stale" };
-        Some(answer(call, kept, &member, word, (age, windows)))
+        Some(self.give(call, kept, &member, word, (age, windows)))
     }
 
     /// An answer from before, for when nobody answers now. All who wait get it.
@@ -191,11 +200,12 @@ impl Plan {
         call: &Call,
         reason: Option<Reason>,
     ) -> Option<Response<Body>> {
-        // What the provider refuses to this caller's request it would have refused before.
-        if reason == Some(Reason::Forbidden) {
+        // What the provider refuses to this caller's request it would have refused before. And who wants what is true
+        // now is not told what was true before.
+        if reason == Some(Reason::Forbidden) || !self.asks.reads {
             return None;
         }
-        let (kept, member) = self.kept(gateway, call)?;
+        let (kept, member) = self.kept(gateway, call, true)?;
         let (age, windows) = (kept.age(), self.times.windows(&kept.said));
         if age >= windows.if_error {
             return None;
@@ -203,47 +213,66 @@ impl Plan {
         if let Some(lead) = self.lead.take() {
             lead.land(&kept);
         }
-        Some(answer(call, &kept, &member, "stale", (age, windows)))
+        Some(self.give(call, &kept, &member, "stale", (age, windows)))
     }
 
     /// The kept answer, if its integration is still as it was and the caller may call it.
-    fn kept(&self, gateway: &Gateway, call: &Call) -> Option<(Arc<Kept>, Arc<Integration>)> {
-        let kept = gateway.cache.get(&self.key)?;
-        let member = of(&kept, call)?;
+    fn kept(&self, gateway: &Gateway, call: &Call, stale: bool) -> Option<(Arc<Kept>, Arc<Integration>)> {
+        let kept = gateway.cache.get(&self.key).filter(|kept| kept.suits(&call.headers))?;
+        let member = of(&kept, call, stale)?;
         Some((kept, member))
     }
 
+    /// What an answer says of being kept. Where each caller has its own, `private` says nothing more.
+    fn said(&self, headers: &HeaderMap) -> Said {
+        let said = Said::of(headers, Timestamp::now());
+        Said { private: said.private && !self.rules.per_caller, ..said }
+    }
+
+    /// Which writes end an answer of a member.
+    fn since(&self, gateway: &Gateway, member: &Integration) -> Since {
+        gateway.cache.since(&member.id, join::below(&member.base, self.key.path()), self.moment)
+    }
+
     /// A place for an answer that is on its way, if it may be kept and shared.
-    pub(crate) fn place(self, gateway: &Gateway, found: &mut Answer) -> Option<Box<Place>> {
+    pub(crate) fn place(mut self, gateway: &Gateway, found: &mut Answer) -> Option<Box<Place>> {
         let Answer { head, may_keep, held, rest, .. } = &*found;
-        let said = Said::of(&head.headers, Timestamp::now());
+        let said = self.said(&head.headers);
         let len = rest.as_ref().map_or(Some(0), |rest| rest.size_hint().upper());
         let len = len.and_then(|len| usize::try_from(len).ok()).map(|len| len + held.len());
         let max = gateway.cache.body_bytes_max();
-        let may = self.keeps
+        let may = self.asks.keeps
             && *may_keep
             && head.status == StatusCode::OK
             && self.times.keeps(&said)
-            && head
-                .headers
-                .get_all(VARY)
-                .iter()
-                .all(|vary| vary.to_str().is_ok_and(|v| self.rules.covers(v)))
             && !is_stream(&head.headers)
             && len.is_none_or(|len| len <= max);
-        let kept = may.then(|| Kept::new(&head.headers, origin(found), said));
-        say::forwarded(&mut found.head.headers, self.word(), self.old.is_some(), may);
+        let varies = self.varies.take().filter(|_| may);
+        let kept = varies.map(|varies| {
+            let since = self.since(gateway, &found.integration);
+            Kept::new(&head.headers, origin(found), said, since, varies)
+        });
+        if kept.is_none() && self.is_refuted(found) {
+            gateway.cache.remove(&self.key);
+        }
+        say::forwarded(&mut found.head.headers, self.word(), self.old.is_some(), kept.is_some());
         let Some(kept) = kept else {
-            if self.old.is_some() && !found.head.status.is_server_error() {
-                // What the provider says now is not what was kept.
-                gateway.cache.remove(&self.key);
-            }
             if let Some(lead) = self.lead {
                 lead.apart();
             }
             return None;
         };
-        Some(Box::new(Place::new(gateway.cache.clone(), self.key, kept, len, self.drops, self.lead)))
+        Some(Box::new(Place::new(gateway.cache.clone(), self.key, kept, len, self.moment, self.lead)))
+    }
+
+    /// Whether what the provider says now, and what is not kept, tells that what is kept is not true any more.
+    fn is_refuted(&self, found: &Answer) -> bool {
+        let (status, Some(old)) = (found.head.status, &self.old) else { return false };
+        match status {
+            StatusCode::OK if self.asks.head => old.differs(&found.head.headers),
+            StatusCode::NOT_MODIFIED => false,
+            _ => !status.is_server_error(),
+        }
     }
 
     /// The old answer again, after its provider said that it is still true.
@@ -259,16 +288,16 @@ impl Plan {
         if !same {
             return None;
         }
-        let said = Said::of(&found.head.headers, Timestamp::now());
-        let kept = Arc::new(old.confirmed(&found.head.headers, said));
-        if self.keeps {
-            gateway.cache.keep(&self.key, &kept, self.drops);
+        let (said, since) = (self.said(&found.head.headers), self.since(gateway, &found.integration));
+        let kept = Arc::new(old.confirmed(&found.head.headers, said, since));
+        if self.asks.keeps {
+            gateway.cache.keep(&self.key, &kept, self.moment);
         }
         if let Some(lead) = self.lead.take() {
             lead.land(&kept);
         }
         let (age, windows) = (kept.age(), self.times.windows(&kept.said));
-        Some(answer(call, &kept, &found.integration, "refresh", (age, windows)))
+        Some(self.give(call, &kept, &found.integration, "refresh", (age, windows)))
     }
 }
 
@@ -277,17 +306,20 @@ fn is_hot(asks: u32, age: Duration, fresh: Duration) -> bool {
     asks >= HOT_ASKS && fresh.saturating_sub(age) <= fresh / HOT_PART
 }
 
-/// The member that a kept answer is of, if the caller may call it and it is still as it was.
-fn of(kept: &Kept, call: &Call) -> Option<Arc<Integration>> {
+/// The member that a kept answer is of, if the caller may call it and it is still as it was. Where a `stale` answer is
+/// better than none that of a disabled one is too.
+fn of(kept: &Kept, call: &Call, stale: bool) -> Option<Arc<Integration>> {
     let same = |member: &&Arc<Integration>| {
-        member.id == kept.origin.integration && member.print == kept.origin.print && member.fault.is_none()
+        member.id == kept.origin.integration
+            && member.print == kept.origin.print
+            && (member.fault.is_none() || (stale && member.fault == Some(Fault::Disabled)))
     };
     call.members().iter().find(same).cloned()
 }
 
 /// Who gave an answer.
 fn origin(found: &Answer) -> Origin {
-    let (integration, endpoint) = (&found.integration, (*found.account.endpoint).into());
+    let (integration, endpoint) = (&found.integration, Arc::from(&*found.account.endpoint));
     Origin { integration: integration.id.clone(), print: integration.print, endpoint }
 }
 
@@ -297,25 +329,6 @@ fn is_stream(headers: &HeaderMap) -> bool {
     ["text/event-stream", "application/x-ndjson", "application/ndjson", "multipart/x-mixed-replace"]
         .iter()
         .any(|stream| media_type.get(..stream.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(stream)))
-}
-
-fn answer(
-    call: &Call,
-    kept: &Kept,
-    member: &Integration,
-    word: &'static str,
-    (age, windows): (Duration, Windows),
-) -> Response<Body> {
-    let mut response = Response::new(Body::whole(kept.body.clone()));
-    response.headers_mut().clone_from(&kept.headers);
-    say::kept(response.headers_mut(), word, kept.age_secs(age), age, windows.fresh);
-    super::answer::decorate(&mut response, Some(member), usize::from(word == "refresh"), word);
-    telemetry::cache(word);
-    if word != "refresh" {
-        member.live.cached(&kept.origin.endpoint, call.actor());
-    }
-    member.live.answered(200);
-    response
 }
 
 #[cfg(test)]

@@ -178,7 +178,8 @@ fn integration(
     let live = old.map(|old| &old.live).filter(|live| live.provider == given.provider).cloned();
     // What was seen of another key or at another place says nothing of this one.
     let print = print(given, key_ref);
-    let gate = old.filter(|old| old.print == print).map(|old| old.gate.clone());
+    // Whoever enables one again wants it tried.
+    let gate = old.filter(|old| old.print == print && old.fault.is_none()).map(|old| old.gate.clone());
     let merges = old.filter(|old| old.print == print).map(|old| old.merges.clone());
     // Connections stay when a change does not move the integration.
     let kept = old.filter(|old| (&old.scheme, &old.authority) == (&scheme, &authority));
@@ -301,9 +302,10 @@ fn params(given: &configured::Integration, provider: &Provider, auth: &Auth) -> 
     all.map(|(name, value)| Parameter::new(name, value)).collect()
 }
 
-/// A short form of all that may change an integration's answers.
+/// A short form of all that may change an integration's answers. Whether it is called at all changes none.
 fn print(given: &configured::Integration, key: Option<Option<&KeyRef>>) -> u64 {
-    let whole = serde_json::to_vec(&(given, key.flatten())).unwrap_or_default();
+    let enabled = (!given.enabled).then(|| configured::Integration { enabled: true, ..given.clone() });
+    let whole = serde_json::to_vec(&(enabled.as_ref().unwrap_or(given), key.flatten())).unwrap_or_default();
     let mut hasher = DefaultHasher::new();
     Sha256::digest(&whole).hash(&mut hasher);
     hasher.finish()

@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use model::IntegrationId;
 
 use super::*;
 use crate::cache::kept::Origin;
 use crate::cache::key::Door;
 use crate::cache::said::Said;
+use crate::cache::writes::Since;
 
 const LONG: Duration = Duration::from_secs(600);
 
 fn key() -> Key {
-    Key::new(Door::Route("quotes"), &Method::GET, "/a", None, &HeaderMap::new(), &[])
+    Key::new(Door::Route("quotes"), None, "/a", None, &HeaderMap::new(), &[])
 }
 
 fn kept() -> Arc<Kept> {
     let integration = IntegrationId::new("a").expect("a slug");
     let origin = Origin { integration, print: 1, endpoint: "/".into() };
-    Arc::new(Kept::new(&HeaderMap::new(), origin, Said::default()))
+    Arc::new(Kept::new(&HeaderMap::new(), origin, Said::default(), Since::default(), Vec::new()))
 }
 
 fn lead(joined: Joined) -> Lead {

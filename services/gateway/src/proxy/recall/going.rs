@@ -15,6 +15,7 @@ use super::super::forward::{Forwarded, forward};
 use super::Plan;
 use crate::Inner as Gateway;
 use crate::body::Inbound;
+use crate::cache::condition::Condition;
 
 /// What came of it, and what it was.
 type Gone = (Forwarded, Call, Option<Plan>);
@@ -27,12 +28,18 @@ struct Going {
 }
 
 /// Asks the members; the kept answer's own, whether it is still true.
-pub(crate) async fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, plan: Plan) -> Gone {
-    call.revalidates = plan.old.clone().filter(|old| old.said.has_validator);
+pub(crate) async fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, mut plan: Plan) -> Gone {
+    if plan.asks.reads && !plan.asks.head {
+        Condition::strip(&mut call.headers);
+        call.revalidates = plan.old.clone().filter(|old| old.said.has_validator);
+    }
     let followers = plan.lead.as_ref().map(super::Lead::followers);
     let own = gateway.clone();
     let going = async move {
         let forwarded = forward(&own, &call, &members, Inbound::Held(Bytes::new())).await;
+        if let Forwarded::Answered(found, _) = &forwarded {
+            plan.varies = plan.rules.varies(&found.head.headers, &call.headers);
+        }
         (forwarded, call, Some(plan))
     };
     match followers {

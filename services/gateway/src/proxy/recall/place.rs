@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 
-use crate::cache::Cache;
 use crate::cache::flight::Lead;
 use crate::cache::kept::Kept;
 use crate::cache::key::Key;
+use crate::cache::{Cache, Moment};
 
 /// How long the rest of an answer is read for others when its caller went away, in milliseconds.
 const REST_MS: u64 = 10_000;
@@ -23,7 +23,7 @@ pub(crate) struct Place {
     key: Key,
     kept: Kept,
     body: Vec<u8>,
-    drops: u64,
+    moment: Moment,
     lead: Option<Lead>,
 }
 
@@ -34,10 +34,10 @@ impl Place {
         key: Key,
         kept: Kept,
         len: Option<usize>,
-        drops: u64,
+        moment: Moment,
         lead: Option<Lead>,
     ) -> Self {
-        Self { cache, key, kept, body: Vec::with_capacity(len.unwrap_or(0)), drops, lead }
+        Self { cache, key, kept, body: Vec::with_capacity(len.unwrap_or(0)), moment, lead }
     }
 
     /// Copies a piece; says whether the answer can still be kept.
@@ -53,7 +53,7 @@ impl Place {
     pub(crate) fn keep(mut self) {
         self.kept.body = Bytes::from(std::mem::take(&mut self.body).into_boxed_slice());
         let kept = Arc::new(self.kept);
-        self.cache.keep(&self.key, &kept, self.drops);
+        self.cache.keep(&self.key, &kept, self.moment);
         if let Some(lead) = self.lead {
             lead.land(&kept);
         }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::super::admit::Call;
 use super::super::{callable, dress};
 use super::Plan;
@@ -28,14 +30,18 @@ pub(super) fn behind(gateway: &Arc<Gateway>, call: &Call, plan: &Plan, kept: &Ar
     };
     let mut call = call.again();
     dress::undress(&mut call.headers);
+    // Who asks for a head has it brought up to date all the same.
+    call.method = Method::GET;
     let plan = Plan {
         key: plan.key.clone(),
+        times: plan.times,
         rules: plan.rules.clone(),
-        drops: gateway.cache.drops(),
+        asks: plan.asks.behind(),
+        condition: None,
+        moment: gateway.cache.moment(),
         old: Some(kept.clone()),
+        varies: None,
         lead: Some(lead),
-        keeps: true,
-        ..*plan
     };
     let (gateway, kept) = (gateway.clone(), kept.clone());
     tokio::spawn(async move {
