@@ -70,8 +70,12 @@ async fn a_slow_head_is_cut() {
     tokio::time::pause();
     let (client, server) = tokio::io::duplex(1_024);
     let service = service_fn(async |_| Ok::<_, Infallible>(hyper::Response::new(Body::empty())));
-    let server =
-        tokio::spawn(async move { builder(Some(Duration::from_millis(HEAD_TIMEOUT_MS))).serve_connection(TokioIo::new(server), service).await.is_err() });
+    let server = tokio::spawn(async move {
+        builder(Some(Duration::from_millis(HEAD_TIMEOUT_MS)))
+            .serve_connection(TokioIo::new(server), service)
+            .await
+            .is_err()
+    });
     let (_, mut write) = tokio::io::split(client);
     write.write_all(b"GET / HTTP/1.1\r\nhost:").await.expect("writes");
     let started = tokio::time::Instant::now();
