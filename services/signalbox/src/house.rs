@@ -167,6 +167,7 @@ impl House {
         };
 
         watch(&process, &bus, store.as_ref(), vault.as_ref());
+        process.spawn("calm", runtime::calm::run(process.stopping()));
         process.spawn("metrics", metrics.clone().upkeep(process.stopping()));
         let router = runtime::admin::router(process.readiness().clone(), metrics);
         process.spawn("admin", runtime::serve(admin, router, options.bounds, process.stopping()));

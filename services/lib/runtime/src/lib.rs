@@ -10,6 +10,8 @@ pub mod telemetry;
 pub mod process;
 pub mod readiness;
 
+pub mod calm;
+
 pub mod admin;
 pub mod json;
 pub mod problem;
