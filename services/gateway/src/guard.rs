@@ -4,6 +4,12 @@
 //! us may forgive otherwise, and then disagrees with us on where a request ends (T13). Such a request is answered here,
 //! with a problem that names what is wrong, and its connection closes. HTTP/2 has frames, and passes; so do upgraded
 //! connections. Bytes are looked at once and never changed or held.
+//!
+//! It also sees what does not come, and cuts: a head that takes too long (408), a connection on which nothing is asked, an
+//! answer that nobody takes. What was upgraded has bounds of its own.
+
+pub(crate) mod calls;
+pub(crate) mod clock;
 
 mod head;
 mod scan;
@@ -16,6 +22,8 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::problem::{MEDIA_TYPE, Problem};
+use calls::Calls;
+use clock::{Clock, Limits, Wait};
 use head::{ChunkLine, Head, Line, Wrong};
 
 /// What is read and thrown away of a refused connection, so that its answer arrives, in bytes.
@@ -30,6 +38,8 @@ pub(crate) struct Guard<T> {
     head: Head,
     /// Whether the last request was answered, as far as one can see from here.
     answered: bool,
+    calls: Calls,
+    clock: Clock,
 }
 
 enum Mode {
@@ -39,6 +49,8 @@ enum Mode {
     Body(u64),
     /// A body in chunks.
     Chunks(Chunk),
+    /// HTTP/2.
+    Frames,
     /// Nothing to watch.
     Pass,
     /// An answer of ours: what is left of it.
@@ -56,8 +68,10 @@ enum Chunk {
 }
 
 impl<T> Guard<T> {
-    pub(crate) fn new(inner: T) -> Self {
-        Self { inner, mode: Mode::Head, head: Head::default(), answered: true }
+    /// Watches a connection, for so long, whose calls are counted there.
+    pub(crate) fn new(inner: T, limits: Limits, calls: Calls) -> Self {
+        let clock = Clock::new(limits);
+        Self { inner, mode: Mode::Head, head: Head::default(), answered: true, calls, clock }
     }
 
     /// Looks at bytes that came. How many of them may be passed on; fewer than all when the next mode says why.
@@ -68,7 +82,7 @@ impl<T> Guard<T> {
         while at < bytes.len() {
             let rest = &bytes[at..];
             match &mut self.mode {
-                Mode::Pass => return bytes.len(),
+                Mode::Frames | Mode::Pass => return bytes.len(),
                 Mode::Refusing(..) | Mode::Closed => return begun,
                 Mode::Body(left) => {
                     let here = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
@@ -114,7 +128,7 @@ impl<T> Guard<T> {
     fn after(&mut self, line: Line) {
         let framing = match line {
             Line::Part | Line::Field => return,
-            Line::Preface => return self.mode = Mode::Pass,
+            Line::Preface => return self.mode = Mode::Frames,
             Line::Wrong(wrong) => return self.refuse(wrong),
             Line::End => self.head.end(),
         };
@@ -129,6 +143,30 @@ impl<T> Guard<T> {
                 };
             }
         }
+    }
+
+    /// Cuts a connection from which nothing came for too long. Whether it did.
+    fn cuts(&mut self, cx: &mut Context<'_>) -> bool {
+        if matches!(self.mode, Mode::Pass) || self.clock.waits_for(Wait::Write) {
+            return false;
+        }
+        let (begun, busy) = (self.calls.begun(), !self.calls.are_over());
+        let is_idle = match self.mode {
+            Mode::Head => self.head.is_new() && begun > 0,
+            // Whoever says something and asks nothing is idle.
+            Mode::Frames => true,
+            _ => false,
+        };
+        let wait = if is_idle || busy { Wait::Idle } else { Wait::Head };
+        if !self.clock.is_over(wait, begun, busy, cx) {
+            return false;
+        }
+        if is_idle || self.head.is_new() {
+            self.mode = Mode::Closed;
+        } else {
+            self.refuse(Wrong::TooSlow);
+        }
+        true
     }
 
     /// Refuses a request: with an answer, unless one before it still has none.
@@ -155,8 +193,11 @@ fn next(chunk: Chunk, line: ChunkLine) -> Mode {
 /// An answer with a problem, as bytes.
 fn answer(wrong: Wrong) -> Vec<u8> {
     let status = wrong.status();
-    let title =
-        if status == StatusCode::BAD_REQUEST { "Request cannot be read" } else { "Request is too large" };
+    let title = match status {
+        StatusCode::BAD_REQUEST => "Request cannot be read",
+        StatusCode::REQUEST_TIMEOUT => "Request is too slow",
+        _ => "Request is too large",
+    };
     let body = Problem::new(status, wrong.code(), title, wrong.detail()).to_json().to_string();
     let reason = status.canonical_reason().unwrap_or_default();
     let (status, length) = (status.as_str(), body.len());
@@ -190,7 +231,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<T> {
                 }
                 _ => {
                     let before = buf.filled().len();
-                    ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+                    match Pin::new(&mut this.inner).poll_read(cx, buf) {
+                        Poll::Ready(outcome) => outcome?,
+                        Poll::Pending if this.cuts(cx) => continue,
+                        Poll::Pending => return Poll::Pending,
+                    }
                     if buf.filled().len() == before {
                         return Poll::Ready(Ok(()));
                     }
@@ -219,22 +264,32 @@ fn discard<T: AsyncRead + Unpin>(inner: &mut T, cx: &mut Context<'_>) {
 }
 
 impl<T: AsyncWrite + Unpin> Guard<T> {
-    /// Notes that an answer leaves.
-    fn wrote(&mut self, bytes: &[u8]) {
+    /// Notes that an answer leaves, or that nobody takes it.
+    fn wrote(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_pending() {
+            let is_late = !matches!(self.mode, Mode::Pass) && self.clock.is_over(Wait::Write, 0, false, cx);
+            return if is_late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+        }
+        self.clock.came(Wait::Write);
         if !self.answered {
             self.answered = true;
             if bytes.starts_with(SWITCHED) {
                 self.mode = Mode::Pass;
             }
         }
+        outcome
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
-        self.wrote(buf);
-        Poll::Ready(Ok(count))
+        let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.wrote(outcome, buf, cx)
     }
 
     fn poll_write_vectored(
@@ -242,9 +297,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
-        self.wrote(bufs.first().map_or(&[], |first| first));
-        Poll::Ready(Ok(count))
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.wrote(outcome, bufs.first().map_or(&[], |first| first), cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Inner as Gateway;
 use crate::guard::Guard;
+use crate::guard::calls::Calls;
+use crate::guard::clock::Limits;
 use crate::lanes::Lanes;
 use crate::proxy::proxy;
 use crate::proxy::upgrade::{self, Slot};
+use crate::settings::Callers;
 
 /// Pause after the system refused a connection, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -32,7 +35,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stopping: CancellationToken,
 ) -> io::Result<()> {
-    let server = Arc::new(builder(Some(Duration::from_millis(10_000))));
+    let server = Arc::new(builder(None));
     let lanes = Lanes::start(gateway.settings.lanes())?;
     let callers = &gateway.settings.callers;
     let port = listener.local_addr().map_or(0, |address| address.port());
@@ -72,6 +75,15 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// How long a connection is waited for.
+fn limits(callers: &Callers) -> Limits {
+    Limits {
+        head: Duration::from_millis(callers.head_timeout_ms),
+        idle: Duration::from_millis(callers.keep_alive_ms),
+        write: Duration::from_millis(callers.write_timeout_ms),
+    }
+}
+
 /// One connection from its first to its last request.
 async fn connection(
     server: &auto::Builder<TokioExecutor>,
@@ -84,18 +96,20 @@ async fn connection(
     let _ = tcp.set_nodelay(true);
     let slot = Slot::default();
     let left = slot.clone();
+    let calls = Calls::default();
+    let guard = Guard::new(tcp, limits(&gateway.settings.callers), calls.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let (gateway, slot) = (gateway.clone(), slot.clone());
-        let turning = upgrade::turning(&mut request);
+        let (gateway, call) = (gateway.clone(), calls.begin());
+        let turning = upgrade::turning(&mut request).map(|caller| (caller, slot.clone()));
         async move {
             let mut response = proxy(&gateway, peer.ip(), request).await;
-            if let Some(caller) = turning {
+            if let Some((caller, slot)) = turning {
                 upgrade::join(&gateway, &slot, caller, &mut response);
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| call.with(body)))
         }
     });
-    let serving = server.serve_connection_with_upgrades(TokioIo::new(Guard::new(tcp)), service);
+    let serving = server.serve_connection_with_upgrades(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,

@@ -16,6 +16,7 @@ mod operating;
 mod passing;
 mod recalling;
 mod routing;
+mod slow;
 mod streaming;
 mod telling;
 mod tokens;

@@ -32,6 +32,7 @@ pub(super) enum Wrong {
     TargetTooLong,
     HeadTooLarge,
     TooManyFields,
+    TooSlow,
 }
 
 /// What a line was.
@@ -65,6 +66,7 @@ impl Wrong {
     pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::HeadTooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -73,6 +75,7 @@ impl Wrong {
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::TargetTooLong => "uri_too_long",
+            Self::TooSlow => "head_timeout",
             Self::HeadTooLarge | Self::TooManyFields => "headers_too_large",
             Self::LengthTwice
             | Self::Length
@@ -104,6 +107,7 @@ impl Wrong {
             Self::TargetTooLong => "the target is longer than 16 KiB",
             Self::HeadTooLarge => "the head is larger than 48 KiB",
             Self::TooManyFields => "there are more than 100 headers",
+            Self::TooSlow => "the head did not come in time",
         }
     }
 }

@@ -1,14 +1,24 @@
 //! What the guard lets pass, and what it names.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::*;
+
+const LIMITS: Limits =
+    Limits { head: Duration::from_secs(10), idle: Duration::from_secs(60), write: Duration::from_secs(30) };
+
+fn watch<T>(inner: T) -> Guard<T> {
+    Guard::new(inner, LIMITS, Calls::default())
+}
 
 /// What passes of bytes that come in parts, and what is answered.
 async fn pass(parts: &[&[u8]]) -> (Vec<u8>, String) {
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
-    let mut guard = Guard::new(theirs);
+    let mut guard = watch(theirs);
     let mut passed = Vec::new();
     for part in parts {
         ours.write_all(part).await.expect("writes");
@@ -52,7 +62,7 @@ async fn what_is_behind_a_clear_request_is_looked_at_too() {
 #[test]
 fn what_is_doubtful_is_named() {
     let check = |head: &str, code: &str, word: &str| {
-        let mut guard = Guard::new(());
+        let mut guard = watch(());
         let passed = guard.look(format!("GET /p/a HTTP/1.1\r\nhost: a\r\n{head}\r\n\r\n").as_bytes());
         let Mode::Refusing(answer, 0) = guard.mode else { panic!("{head:?} passed") };
         let answer = String::from_utf8(answer).expect("text");
@@ -82,6 +92,103 @@ fn what_is_doubtful_is_named() {
     check(&format!("a: {}", "b".repeat(50_000)), "headers_too_large", "48 KiB");
 }
 
+/// Seconds until a connection is cut on which this was sent, and what was answered. `calls` have begun, of which so
+/// many are under way.
+async fn cut(sent: &str, calls: u32, under_way: usize) -> (u64, String) {
+    let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+    let counted = Calls::default();
+    let mut begun: Vec<_> = (0..calls).map(|_| counted.begin()).collect();
+    begun.truncate(under_way);
+    let mut guard = Guard::new(theirs, LIMITS, counted);
+    let started = Instant::now();
+    ours.write_all(sent.as_bytes()).await.expect("writes");
+    let end = Duration::from_secs(3_600);
+    let reading = async { while guard.read(&mut [0; 256]).await.is_ok_and(|count| count > 0) {} };
+    drop(tokio::time::timeout(end, reading).await);
+    let secs = started.elapsed().as_secs();
+    drop(guard);
+    let mut answer = String::new();
+    ours.read_to_string(&mut answer).await.expect("text");
+    (secs, answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_come_is_not_waited_for() {
+    let whole = "GET /p/a HTTP/1.1\r\nhost: a\r\n\r\n";
+    // Nothing at all, a part of the first line, a part of a later head.
+    assert_eq!(cut("", 0, 0).await, (10, String::new()));
+    for (sent, calls) in [("GET", 0), ("PRI * HTTP/2.0", 0), (&format!("{whole}GET / HTTP/1.1\r\nhost:"), 1)]
+    {
+        let (secs, answer) = cut(sent, calls, 0).await;
+        // Behind a request that has no answer there is none either.
+        let expected = if calls == 0 { "HTTP/1.1 408 Request Timeout\r\n" } else { "" };
+        assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{sent}: {answer}");
+        assert_eq!(secs, 10, "{sent}");
+    }
+    // Idle ones.
+    assert_eq!(cut(whole, 1, 0).await, (60, String::new()));
+    assert_eq!(cut("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1, 0).await, (60, String::new()));
+    // A call under way.
+    assert_eq!(cut(whole, 1, 1).await.0, 3_600);
+    assert_eq!(cut("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 5, 1).await.0, 3_600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_is_cut_and_one_that_is_taken_slowly_is_not() {
+    let (mut ours, theirs) = tokio::io::duplex(64);
+    let mut guard = watch(theirs);
+    let reads = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            ours.read_exact(&mut [0; 8]).await.expect("reads");
+        }
+    };
+    let started = Instant::now();
+    let (wrote, ()) = tokio::join!(guard.write_all(&[b'x'; 1_000]), reads);
+    assert_eq!(wrote.expect_err("is cut").kind(), io::ErrorKind::TimedOut);
+    assert_eq!(started.elapsed().as_secs(), 290 + 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_used_is_kept() {
+    let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+    let counted = Calls::default();
+    let mut guard = Guard::new(theirs, LIMITS, counted.clone());
+    let started = Instant::now();
+    let asks = async {
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            ours.write_all(b"GET /p/a HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writes");
+        }
+        started.elapsed()
+    };
+    // Its first request must come in the time of a head.
+    drop(counted.begin());
+    let serves = async {
+        let mut buf = [0; 256];
+        while guard.read(&mut buf).await.is_ok_and(|count| count > 0) {
+            drop(counted.begin());
+        }
+        started.elapsed()
+    };
+    let (last, end) = tokio::join!(asks, serves);
+    let kept = (end - last).as_secs();
+    assert!((60..=75).contains(&kept), "{kept} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_something_else_is_not_cut() {
+    let (mut ours, theirs) = tokio::io::duplex(64);
+    let mut guard = watch(theirs);
+    ours.write_all(b"GET /p/a HTTP/1.1\r\n\r\n").await.expect("writes");
+    let mut buf = [0; 256];
+    assert!(guard.read(&mut buf).await.expect("reads") > 0);
+    guard.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("writes");
+    let hour = Duration::from_secs(3_600);
+    assert!(tokio::time::timeout(hour, guard.read(&mut buf)).await.is_err());
+    assert!(tokio::time::timeout(hour, guard.write_all(&[0; 1_000])).await.is_err());
+}
+
 proptest! {
     /// However the bytes are cut, the same is passed and refused.
     #[test]
@@ -89,9 +196,9 @@ proptest! {
         let bad = ["GET / HTTP/1.1\r\na: b\nc: d\r\n\r\n", "GET / HTTP/1.1\r\na: b\r\n fold\r\n\r\n"];
         let text: String = picks.iter().map(|n| GOOD.get(*n).copied().unwrap_or_else(|| bad[n - GOOD.len()])).collect();
         let good: usize = picks.iter().take_while(|n| **n < GOOD.len()).map(|n| GOOD[*n].len()).sum();
-        let whole = Guard::new(()).look(text.as_bytes());
+        let whole = watch(()).look(text.as_bytes());
         prop_assert_eq!(whole, good);
-        let mut guard = Guard::new(());
+        let mut guard = watch(());
         let mut refused = false;
         for part in text.as_bytes().chunks(cut) {
             guard.look(part);
