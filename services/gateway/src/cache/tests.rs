@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use model::{IntegrationId, Timestamp};
+use rand::Rng;
 
 use super::*;
 use kept::Origin;
@@ -69,6 +70,53 @@ fn it_takes_no_more_memory_than_it_may() {
     assert!(weight <= MAX && weight > MAX / 2, "{weight}");
     // What the allocator keeps free for later, and the map itself, are not entries.
     assert!(took < MAX + MAX / 2, "{took} bytes for {weight}");
+}
+
+/// Puts, replacements, removals and invalidations at random: what is held is never more than it may be, not even for a
+/// moment, and is the sum of what the entries take.
+#[test]
+fn whatever_is_put_in_the_bound_is_kept_to() {
+    let mut rng = rand::rng();
+    for max in [64 * 1024, 256 * 1024, 2 * 1024 * 1024] {
+        let cache = Cache::new(max);
+        let keys: Vec<Key> = (0..200).map(|n| key(&format!("/quote/{n}"), None)).collect();
+        for _ in 0..3_000 {
+            let key = &keys[rng.random_range(0..keys.len())];
+            match rng.random_range(0..100_u8) {
+                0 => cache.invalidate(&invalidated("a", None, Some("/quote/1*"))),
+                1..10 => cache.remove(key),
+                _ => {
+                    let largest = [100, 2_000, 20_000, 200_000][rng.random_range(0..4)];
+                    let body = Bytes::from(vec![0; rng.random_range(0..largest)]);
+                    cache.keep(key, &kept("a", body), cache.moment());
+                }
+            }
+            assert!(cache.0.map.weight() <= max, "{} of {max}", cache.0.map.weight());
+        }
+        let entries: u64 = cache.0.map.iter().map(|(key, kept)| kept.bytes(&key) as u64).sum();
+        assert_eq!(entries, cache.0.map.weight());
+    }
+}
+
+#[test]
+fn a_write_ends_what_was_asked_for_before_it() {
+    let cache = Cache::new(1024 * 1024);
+    let (a, b) = (IntegrationId::new("a").expect("a slug"), IntegrationId::new("b").expect("a slug"));
+    let put = |before: Moment| {
+        let mut answer = Arc::into_inner(kept("a", Bytes::new())).expect("nobody else has it");
+        answer.since = cache.since(&a, "/quote", before);
+        cache.keep(&key("/quote", None), &Arc::new(answer), before);
+        cache.get(&key("/quote", None)).is_some()
+    };
+    let before = cache.moment();
+    assert!(put(before));
+    cache.wrote(&a, "/other");
+    cache.wrote(&b, "/quote");
+    assert!(cache.get(&key("/quote", None)).is_some());
+    cache.wrote(&a, "/%71uote");
+    assert!(cache.get(&key("/quote", None)).is_none());
+    // What was under way meanwhile is from before, too.
+    assert!(!put(before) && put(cache.moment()));
 }
 
 #[test]
