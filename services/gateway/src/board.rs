@@ -3,7 +3,7 @@
 //! Followed from the `routes` and `health` buckets and only believed, never decided. A route never goes back to a lower
 //! epoch, or to an older write of the same one; when the bus is away the last word stays.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,15 +16,16 @@ use model::{IntegrationId, RouteId};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::map::Map;
 use crate::snapshot::open;
 
 /// The board. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Board {
-    routes: Arc<ArcSwap<HashMap<RouteId, Active>>>,
-    unusable: Arc<ArcSwap<HashMap<IntegrationId, ()>>>,
+    routes: Arc<ArcSwap<Map<RouteId, Active>>>,
+    unusable: Arc<ArcSwap<Map<IntegrationId, ()>>>,
     /// When those that had trouble were last found well again.
-    well: Arc<ArcSwap<HashMap<IntegrationId, Instant>>>,
+    well: Arc<ArcSwap<Map<IntegrationId, Instant>>>,
     /// Those that have trouble now, usable or not. Only whoever follows the bucket looks.
     troubled: Arc<Mutex<HashSet<IntegrationId>>>,
 }
@@ -58,7 +59,7 @@ impl Board {
 
     /// Takes a word on a route, unless it is older than the one before.
     pub(crate) fn route(&self, now: &RouteNow) -> bool {
-        let mut routes = HashMap::clone(&self.routes.load());
+        let mut routes = Map::clone(&self.routes.load());
         let (epoch, version) = (now.epoch, now.version);
         if let Some(before) = routes.get(&now.route).filter(|b| (b.epoch, b.version) > (epoch, version)) {
             let (route, served) = (&now.route, before.epoch);
@@ -74,7 +75,7 @@ impl Board {
 
     /// A route's entry is gone. Its epoch stays, so that a leader from before cannot bring it back.
     fn forget_route(&self, route: &str) {
-        let mut routes = HashMap::clone(&self.routes.load());
+        let mut routes = Map::clone(&self.routes.load());
         if let Some(active) = routes.get_mut(route) {
             (active.integration, active.pinned, active.version) = (None, false, 0);
             self.routes.store(Arc::new(routes));
@@ -94,7 +95,7 @@ impl Board {
 
     /// Somebody else saw it recover.
     fn found_well(&self, integration: &IntegrationId) {
-        let mut well = HashMap::clone(&self.well.load());
+        let mut well = Map::clone(&self.well.load());
         well.insert(integration.clone(), Instant::now());
         self.well.store(Arc::new(well));
     }
@@ -103,10 +104,10 @@ impl Board {
         if self.is_unusable(integration) == is {
             return;
         }
-        let mut unusable = HashMap::clone(&self.unusable.load());
+        let mut unusable = Map::clone(&self.unusable.load());
         if is {
             unusable.insert(integration.clone(), ());
-            let mut well = HashMap::clone(&self.well.load());
+            let mut well = Map::clone(&self.well.load());
             well.remove(integration);
             self.well.store(Arc::new(well));
         } else {

@@ -264,7 +264,8 @@ impl Refused {
             Self::Broken => Problem::bad_request("body_broken", "the request's body broke off").closing(),
             Self::TooSlow => {
                 let detail = "the request's body came too slowly; send it again, faster";
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail).closing()
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail)
+                    .closing()
             }
         }
     }

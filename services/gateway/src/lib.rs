@@ -16,6 +16,7 @@ mod breaker;
 mod budget;
 mod cache;
 mod live;
+mod map;
 mod merge;
 mod near;
 

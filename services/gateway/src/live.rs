@@ -5,7 +5,7 @@
 mod patience;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use model::usage::{Count, ModelCount};
 use model::{IntegrationId, ProviderId};
 
 use crate::budget::{Beside, Budget};
+use crate::map::Map;
 use crate::telemetry;
 pub(crate) use patience::Patience;
 use waiting::Waiting;
@@ -45,7 +46,7 @@ pub(crate) struct Live {
 #[derive(Default)]
 struct Counts {
     all: Vec<Count>,
-    places: HashMap<String, HashMap<String, usize>>,
+    places: Map<String, Map<String, usize>>,
 }
 
 /// What callers met since the last look.

@@ -5,7 +5,7 @@
 
 mod compile;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use crate::breaker::Gate;
 use crate::budget::Extra;
 use crate::cache::rules::Rules;
 use crate::live::Live;
+use crate::map::Map;
 use crate::merge::Merges;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
@@ -47,11 +48,11 @@ pub(crate) struct Config {
     /// Its revision.
     pub(crate) revision: u64,
     /// Tokens, by the SHA-256 of their text.
-    pub(crate) tokens: HashMap<[u8; 32], Arc<Caller>>,
+    pub(crate) tokens: Map<[u8; 32], Arc<Caller>>,
     /// All integrations, disabled and broken ones too.
-    pub(crate) integrations: HashMap<IntegrationId, Arc<Integration>>,
+    pub(crate) integrations: Map<IntegrationId, Arc<Integration>>,
     /// All routes.
-    pub(crate) routes: HashMap<RouteId, Arc<Route>>,
+    pub(crate) routes: Map<RouteId, Arc<Route>>,
 }
 
 /// Who calls.

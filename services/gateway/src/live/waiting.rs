@@ -3,8 +3,10 @@
 //! A provider that hangs says nothing until the time-outs end, so the waiting itself is evidence. One call that waits
 //! says nothing of the provider, and nor do many as long as others are answered: slow is not silent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use crate::map::Map;
 
 use super::patience::{BESIDE_MIN_MS, Patience, Usual, patience};
 
@@ -24,7 +26,7 @@ pub(crate) struct Waiting {
     next: u64,
     /// When a call was last answered.
     answered: Option<Instant>,
-    usual: HashMap<String, Usual>,
+    usual: Map<String, Usual>,
 }
 
 #[derive(Debug)]
@@ -60,11 +62,11 @@ impl Waiting {
             self.answered = Some(now);
         }
         let Some(endpoint) = good else { return };
-        if !self.usual.contains_key(endpoint) && self.usual.len() < ENDPOINTS_MAX {
-            self.usual.insert(endpoint.to_owned(), Usual::default());
-        }
+        let took = now.saturating_duration_since(call.since);
         if let Some(usual) = self.usual.get_mut(endpoint) {
-            usual.saw(now.saturating_duration_since(call.since));
+            usual.saw(took);
+        } else if self.usual.len() < ENDPOINTS_MAX {
+            self.usual.entry(endpoint.to_owned()).or_default().saw(took);
         }
     }
 

@@ -16,6 +16,7 @@ use super::converse::Chat;
 use super::operate::Operated;
 use super::{join, upgrade};
 use crate::cache::kept::Kept;
+use crate::map::Few;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
 
@@ -62,7 +63,7 @@ pub(crate) enum To {
     /// To one integration.
     Integration(Arc<Integration>),
     /// Through a route, to those members that the token may call.
-    Route(Arc<Route>, Vec<Arc<Integration>>),
+    Route(Arc<Route>, Few<Arc<Integration>>),
 }
 
 impl Call {
@@ -258,11 +259,9 @@ fn route(config: &Config, caller: &Caller, id: &str) -> Result<To, Problem> {
     }
     let known = || config.routes.keys().map(model::RouteId::as_str);
     let found = config.routes.get(id).ok_or_else(|| Problem::not_found("route", id, known()))?;
-    let by_route = bounds.routes.contains(id);
-    let allowed = |member: &&Arc<Integration>| {
-        by_route || bounds.integrations.is_empty() || bounds.integrations.contains(&member.id)
-    };
-    let members: Vec<_> = found.members.iter().filter(allowed).cloned().collect();
+    let by_route = bounds.integrations.is_empty() || bounds.routes.contains(id);
+    let allowed = |member: &&Arc<Integration>| by_route || bounds.integrations.contains(&member.id);
+    let members: Few<_> = found.members.iter().filter(allowed).cloned().collect();
     if members.is_empty() && !found.members.is_empty() {
         return Err(Problem::out_of_bounds("this token is bound to integrations that are not of this route"));
     }

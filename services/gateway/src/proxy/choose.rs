@@ -25,15 +25,16 @@ use serde_json::{Value, json};
 
 use crate::board::Board;
 use crate::breaker::{Shut, Standing};
+use crate::map::Few;
 use crate::snapshot::{Integration, Route};
 
 /// The members to try.
 #[derive(Default)]
 pub(crate) struct Chosen {
     /// In this order.
-    pub(crate) members: Vec<Arc<Integration>>,
+    pub(crate) members: Few<Arc<Integration>>,
     /// What is known against each of them; empty where there is nothing.
-    pub(crate) doubts: Vec<&'static str>,
+    pub(crate) doubts: Few<&'static str>,
     /// The first so many are believed to answer; those behind them are asked when there are further attempts left.
     pub(crate) free: usize,
     /// Whether the first ones are believed to answer at all.
@@ -47,7 +48,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The one that was asked for.
     pub(crate) fn one(member: &Arc<Integration>) -> Self {
-        let (members, doubts) = (vec![member.clone()], vec![""]);
+        let (members, doubts) = (Few::from_iter([member.clone()]), Few::from_iter([""]));
         Self { members, doubts, free: 1, is_sure: true, ..Self::default() }
     }
 }
@@ -71,16 +72,16 @@ struct Fact {
 
 /// The members to try. `repeatable`: whether the call can go on to the next one when it fails.
 pub(crate) fn choose(route: &Route, members: &[Arc<Integration>], board: &Board, repeatable: bool) -> Chosen {
-    let callable: Vec<_> = members.iter().filter(|member| member.fault.is_none()).cloned().collect();
+    let callable: Few<_> = members.iter().filter(|member| member.fault.is_none()).cloned().collect();
     let said = board.active(&route.id);
     let active = said.as_ref().map(|(id, _)| id);
     let pinned = route.pinned.as_ref().or(said.as_ref().filter(|(_, pinned)| *pinned).map(|(id, _)| id));
     let now = Instant::now();
-    let facts: Vec<Fact> =
+    let facts: Few<Fact> =
         callable.iter().map(|member| fact(route, member, board, repeatable, now)).collect();
-    let ids: Vec<&IntegrationId> = callable.iter().map(|member| &member.id).collect();
+    let ids: Few<&IntegrationId> = callable.iter().map(|member| &member.id).collect();
     let order = order(&ids, &facts, active, pinned, route.failover, route.order);
-    let (left_out, tried): (Vec<usize>, Vec<usize>) =
+    let (left_out, tried): (Few<usize>, Few<usize>) =
         order.into_iter().partition(|place| facts[*place].refuses.is_some());
     let believed = |place: &&usize| facts[**place].shut.is_none() || pinned == Some(ids[**place]);
     let free = tried.iter().take_while(believed).count();
@@ -153,8 +154,8 @@ fn order(
     pinned: Option<&IntegrationId>,
     failover: bool,
     by: Order,
-) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..members.len()).collect();
+) -> Few<usize> {
+    let mut places: Few<usize> = (0..members.len()).collect();
     let is_active = |place: usize| active == Some(members[place]);
     let by_order = |a: &usize, b: &usize| {
         let (x, y) = (&facts[*a], &facts[*b]);

@@ -28,6 +28,7 @@ use crate::breaker::Gate;
 use crate::budget::Extra;
 use crate::cache::rules::Rules;
 use crate::live::Live;
+use crate::map::Map;
 use crate::merge::Merges;
 use crate::near::Near;
 use crate::proxy::join::Parameter;
@@ -49,7 +50,7 @@ pub(super) fn compile(
 ) -> Config {
     let asking = snapshot.routes.values().filter(|given| looks_at_limits(&given.route));
     let asked: BTreeSet<&IntegrationId> = asking.flat_map(|given| &given.route.integrations).collect();
-    let integrations: HashMap<IntegrationId, Arc<Integration>> = snapshot
+    let integrations: Map<IntegrationId, Arc<Integration>> = snapshot
         .integrations
         .values()
         .map(|given| {
@@ -114,20 +115,20 @@ fn looks_at_limits(route: &model::route::Route) -> bool {
 }
 
 /// Whether a member has a canonical operation.
-fn operates(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
+fn operates(route: &model::route::Route, integrations: &Map<IntegrationId, Arc<Integration>>) -> bool {
     let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
     members.any(|member| !member.operations.is_empty())
 }
 
 /// Whether a member chats in a dialect that is known.
-fn chats(route: &model::route::Route, integrations: &HashMap<IntegrationId, Arc<Integration>>) -> bool {
+fn chats(route: &model::route::Route, integrations: &Map<IntegrationId, Arc<Integration>>) -> bool {
     let mut members = route.integrations.iter().filter_map(|id| integrations.get(id));
     members.any(|member| member.dialect.is_some())
 }
 
 fn route(
     given: &PinnedRoute,
-    integrations: &HashMap<IntegrationId, Arc<Integration>>,
+    integrations: &Map<IntegrationId, Arc<Integration>>,
     old: Option<&Route>,
     now: Instant,
 ) -> Route {
