@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    fn merges(provider: &str, merge: serde_json::Value) -> Option<Arc<Merges<()>>> {
+    fn merges(provider: &str, merge: &serde_json::Value) -> Option<Arc<Merges<()>>> {
         let body = json!({ "id": "a", "provider": provider, "merge": merge });
         let given = serde_json::from_value(body).expect("an integration");
         let provider = catalogue::Catalogue::builtin().get(provider).expect("a provider");
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn nothing_is_merged_unless_an_endpoint_is_named() {
-        assert!(merges("binance", json!({})).is_none());
-        assert!(merges("binance", json!({ "/api/v3/depth": {} })).is_none(), "nothing is known of it");
-        let tiingo = merges("tiingo", json!({ "/iex": { "window_ms": 7 } })).expect("merges");
+        assert!(merges("binance", &json!({})).is_none());
+        assert!(merges("binance", &json!({ "/api/v3/depth": {} })).is_none(), "nothing is known of it");
+        let tiingo = merges("tiingo", &json!({ "/iex": { "window_ms": 7 } })).expect("merges");
         for (path, wanted) in
             [("/iex", true), ("/iex/", true), ("iex", true), ("/iex/aapl", false), ("/", false)]
         {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn merging_rests_when_it_comes_to_nothing() {
-        let merges = merges("binance", json!({ "/api/v3/ticker/price": {} })).expect("merges");
+        let merges = merges("binance", &json!({ "/api/v3/ticker/price": {} })).expect("merges");
         let path = "/api/v3/ticker/price";
         for of_use in [false, false, true, false, false] {
             merges.came(0, of_use);

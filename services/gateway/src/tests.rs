@@ -12,6 +12,7 @@ mod failing;
 mod hanging;
 mod keys;
 mod limits;
+mod merging;
 mod operating;
 mod passing;
 mod recalling;

@@ -31,6 +31,8 @@ use told::{Told, Whole, shares};
 
 /// A call with less time than this beside its window does not wait for others, in milliseconds.
 const WORTH_MS: u64 = 50;
+/// How much longer a call waits than the merged one may take, so that it hears how that ended, in milliseconds.
+const HEAR_MS: u64 = 100;
 /// Headers of a request whose answer is of this moment or of a part.
 const OF_THE_MOMENT: [&str; 6] =
     ["range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"];
@@ -74,7 +76,7 @@ pub(super) fn join(
     let window = endpoint.window;
     let started = Instant::now();
     let deadline = started + Duration::from_millis(left_ms);
-    let until = deadline.min(started + window + Duration::from_millis(integration.timeout_ms));
+    let until = deadline.min(started + window + Duration::from_millis(integration.timeout_ms + HEAR_MS));
     if until < started + window + Duration::from_millis(WORTH_MS) {
         return None;
     }

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn form(text: Value) -> Form {
+fn form(text: &Value) -> Form {
     let mut form = json!({ "parameter": "symbol" });
     form.as_object_mut().expect("an object").extend(text.as_object().expect("an object").clone());
     serde_json::from_value(form).expect("a form")
 }
 
 #[track_caller]
-fn check(form_text: Value, body: &str, wanted: &[(&str, Option<&str>)]) {
+fn check(form_text: &Value, body: &str, wanted: &[(&str, Option<&str>)]) {
     let form = form(form_text);
     let parts = Parts::read(&form, body.as_bytes());
     for (symbol, wanted) in wanted {
@@ -26,7 +26,7 @@ fn check(form_text: Value, body: &str, wanted: &[(&str, Option<&str>)]) {
 fn elements_are_found_by_their_symbol() {
     let body = r#" [ {"symbol":"LTCBTC","price":"4.00000200"} , {"symbol":"ETHBTC", "price":0.0794660100000000000001 } ] "#;
     check(
-        json!({ "symbol": "symbol" }),
+        &json!({ "symbol": "symbol" }),
         body,
         &[
             ("LTCBTC", Some(r#"{"symbol":"LTCBTC","price":"4.00000200"}"#)),
@@ -35,7 +35,7 @@ fn elements_are_found_by_their_symbol() {
         ],
     );
     check(
-        json!({ "symbol": "symbol", "single": "list" }),
+        &json!({ "symbol": "symbol", "single": "list" }),
         body,
         &[("LTCBTC", Some(r#"[{"symbol":"LTCBTC","price":"4.00000200"}]"#))],
     );
@@ -46,7 +46,7 @@ fn members_are_found_by_their_name() {
     let body =
         r#"{"AAPL":{"price":"200.99001"},"BTC/USD":{"price":1e5},"EUR\/USD":{"price":1.10},"GONE":null}"#;
     check(
-        json!({}),
+        &json!({}),
         body,
         &[
             ("AAPL", Some(r#"{"price":"200.99001"}"#)),
@@ -63,18 +63,18 @@ fn members_are_found_by_their_name() {
 fn the_same_answer_keeps_what_is_around_the_part() {
     let body = r#"{"took":1.50,"trades":{"AAPL":{"p":1.10},"MSFT":{"p":2}},"next":null}"#;
     check(
-        json!({ "at": "/trades", "single": "same" }),
+        &json!({ "at": "/trades", "single": "same" }),
         body,
         &[("MSFT", Some(r#"{"took":1.50,"trades":{"MSFT":{"p":2}},"next":null}"#)), ("took", None)],
     );
     let body = "{\"bitcoin\":{\"usd\":76975},\"ethereum\":{\"usd\":1.0}}\n";
     check(
-        json!({ "single": "same" }),
+        &json!({ "single": "same" }),
         body,
         &[("ethereum", Some("{\"ethereum\":{\"usd\":1.0}}\n")), ("dogecoin", None)],
     );
     check(
-        json!({ "at": "/a~1b/list", "symbol": "id", "single": "same" }),
+        &json!({ "at": "/a~1b/list", "symbol": "id", "single": "same" }),
         r#"{"a/b":{"list":[{"id":7,"x":[1]},{"id":"seven"}]}}"#,
         &[
             ("7", Some(r#"{"a/b":{"list":[{"id":7,"x":[1]}]}}"#)),
@@ -87,17 +87,17 @@ fn the_same_answer_keeps_what_is_around_the_part() {
 fn what_is_there_twice_or_in_another_shape_has_no_part() {
     let list = json!({ "symbol": "symbol" });
     let twice = r#"[{"symbol":"A","x":1},{"symbol":"A","x":2},{"symbol":"b"},{"symbol":"B"}]"#;
-    check(list.clone(), twice, &[("A", None), ("b", Some(r#"{"symbol":"b"}"#))]);
-    check(list.clone(), r#"[{"symbol":"AB"},{"symbol":"Ab"}]"#, &[("ab", None)]);
+    check(&list, twice, &[("A", None), ("b", Some(r#"{"symbol":"b"}"#))]);
+    check(&list, r#"[{"symbol":"AB"},{"symbol":"Ab"}]"#, &[("ab", None)]);
     for body in
         ["", "[", "null", r#"{"Error Message":"limit"}"#, r#"[1,"A",["A"],{"symbol":null},{"symbol":{}}]"#]
     {
-        check(list.clone(), body, &[("A", None), ("Error Message", None)]);
+        check(&list, body, &[("A", None), ("Error Message", None)]);
     }
     for body in ["[]", r#"["A"]"#, "\"A\"", "{\"A\":1", "\u{feff}{}"] {
-        check(json!({}), body, &[("A", None)]);
+        check(&json!({}), body, &[("A", None)]);
     }
-    check(json!({ "at": "/x" }), r#"{"y":{"A":1}}"#, &[("A", None)]);
+    check(&json!({ "at": "/x" }), r#"{"y":{"A":1}}"#, &[("A", None)]);
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -118,7 +118,7 @@ proptest! {
         let members: Vec<String> = values.iter().map(|(name, value)| format!("{space}\"{name}\":{space}{value}")).collect();
         let body = format!("{space}{{{}{space}}}{space}", members.join(","));
         let single = if same { "same" } else { "part" };
-        let form_named = form(json!({ "single": single }));
+        let form_named = form(&json!({ "single": single }));
         let parts = Parts::read(&form_named, body.as_bytes()).expect("an object");
         for (name, value) in &values {
             let wanted = if same { format!("{space}{{\"{name}\":{value}}}{space}") } else { value.clone() };
@@ -129,7 +129,7 @@ proptest! {
         let elements: Vec<String> =
             values.iter().map(|(name, value)| format!("{{\"v\":{value},{space}\"s\":\"{name}\"}}")).collect();
         let body = format!("{{\"at\":[{}],\"n\":1.0}}", elements.join(","));
-        let form_list = form(json!({ "at": "/at", "symbol": "s", "single": single }));
+        let form_list = form(&json!({ "at": "/at", "symbol": "s", "single": single }));
         let parts = Parts::read(&form_list, body.as_bytes()).expect("a list");
         for ((name, _), element) in values.iter().zip(&elements) {
             let wanted = if same { format!("{{\"at\":[{element}],\"n\":1.0}}") } else { element.clone() };
@@ -141,7 +141,7 @@ proptest! {
     #[test]
     fn anything_is_read(body in "[\\[\\]{}\":,a0.\\\\u ]{0,40}", symbol in "[a0]{1,2}") {
         for text in [json!({}), json!({ "symbol": "a" }), json!({ "at": "/a", "single": "same" })] {
-            let form = form(text);
+            let form = form(&text);
             if let Some(found) = Parts::read(&form, body.as_bytes()).and_then(|parts| parts.of(&symbol)) {
                 prop_assert!(serde_json::from_slice::<Value>(&found).is_ok());
             }
