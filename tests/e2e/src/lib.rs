@@ -25,11 +25,17 @@ mod main_job;
 #[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
+mod openai_sdk;
+#[cfg(test)]
 mod own_providers;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod signed;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod switches;
 #[cfg(test)]
