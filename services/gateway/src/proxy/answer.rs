@@ -110,8 +110,12 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
                 .with("route", route.id.as_str())
         }
         Some(route) => {
-            let status =
-                if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = match () {
+                () if timed_out => StatusCode::GATEWAY_TIMEOUT,
+                // What clients of OpenAI's slow down for.
+                () if call.chat.is_some() && all_limited(&attempts) => StatusCode::TOO_MANY_REQUESTS,
+                () => StatusCode::SERVICE_UNAVAILABLE,
+            };
             let detail = format!("no integration of route `{}` has an answer", route.id);
             Problem::new(status, "all_failed", "No integration answered", detail)
                 .with("route", route.id.as_str())
@@ -132,6 +136,15 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
         Some(note) => problem.with("note", note),
         None => problem,
     }
+}
+
+/// Whether nothing is wrong but that everybody was asked too much.
+fn all_limited(attempts: &[serde_json::Value]) -> bool {
+    let word = |attempt: &serde_json::Value| {
+        let word = attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str());
+        matches!(word, Some("throttled_burst" | "quota_exhausted" | "blocked"))
+    };
+    !attempts.is_empty() && attempts.iter().all(word)
 }
 
 /// A reason as a code: those that a direct call can end with, without an answer of the provider.
