@@ -25,7 +25,7 @@ pub(crate) mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
@@ -47,6 +47,8 @@ use recall::Recalled;
 
 /// The most of a request's body that is held, so that it can be sent again, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
+/// How long the rest of a refused call's body is waited for.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// Characters of a path that a problem repeats.
 const INSTANCE_CHARS_MAX: usize = 200;
 
@@ -102,7 +104,13 @@ async fn carry(
     let early = |problem| (problem, 0, BYPASS);
     let config = gateway.config.get().ok_or_else(Problem::not_ready).map_err(early)?;
     let (head, body) = request.into_parts();
-    let mut call = admit(&config, peer, now, head).map_err(early)?;
+    let mut call = match admit(&config, peer, now, head) {
+        Ok(call) => call,
+        Err(problem) => {
+            leave(gateway, body).await;
+            return Err(early(problem));
+        }
+    };
     if let Some(kind) = converse::kind(&call) {
         return Box::pin(converse::converse(gateway, now, call, kind, body)).await;
     }
@@ -170,6 +178,17 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
     let Settings { callers, body_bytes_max, .. } = &gateway.settings;
     let taking = Inbound::take(body, callers, hold_bytes, eager, *body_bytes_max);
     taking.await.map_err(|refused| refused.problem(*body_bytes_max))
+}
+
+/// Takes what a small body has left of a call that is refused: a connection that is closed on a caller who still sends
+/// may be reset before the refusal is read.
+async fn leave(gateway: &Gateway, body: Incoming) {
+    if body.is_end_stream() || body.size_hint().lower() > HELD_BYTES_MAX as u64 {
+        return;
+    }
+    let taking = Inbound::take(body, &gateway.settings.callers, HELD_BYTES_MAX, true, HELD_BYTES_MAX as u64);
+    // Too large, broken or slow: the connection ends as it would have.
+    drop(tokio::time::timeout(LEAVE_MAX, taking).await);
 }
 
 /// A ban lasts the longer the more is called meanwhile, so that even a call past all routes does not go there.

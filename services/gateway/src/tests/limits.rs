@@ -119,6 +119,29 @@ async fn a_kept_connection_is_watched_too() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_who_still_sends() {
+    let house = House::start().await;
+    house.configure(|_| {}).await;
+    let mut tcp = TcpStream::connect(house.address).await.expect("connects");
+    tcp.set_nodelay(true).expect("a connection");
+    // Head and body are writes of their own, as many clients have it; the connection is kept.
+    for _ in 0..20 {
+        let head = "POST /p/a/x HTTP/1.1\r\nhost: a\r\nauthorization: Bearer wrong\r\ncontent-length: 3\r\n\r\n";
+        tcp.write_all(head.as_bytes()).await.expect("writes");
+        tokio::task::yield_now().await;
+        tcp.write_all(b"abc").await.expect("writes");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let mut byte = [0];
+            tokio::time::timeout(PATIENCE, tcp.read_exact(&mut byte)).await.expect("in time").expect("reads");
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&answer));
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn who_asks_for_what_is_not_there_or_not_theirs_is_told() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     house
