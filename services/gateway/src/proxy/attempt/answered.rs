@@ -1,0 +1,121 @@
+//! What an answer becomes before it goes on: without the key in it, and as a failure where it is none for the caller.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use model::Timestamp;
+use model::health::Reason;
+
+use super::super::converse::{Listener, Voice};
+use super::super::echo::Needles;
+use super::super::judge::Judged;
+use super::super::key::Ready;
+use super::super::record::{Account, Mark};
+use super::super::{dress, encoding};
+use super::{Answer, Failure, Tried};
+use crate::near::Near;
+use crate::snapshot::Integration;
+
+/// Takes what an answer says of the provider's limits.
+pub(super) fn hear(near: &Near, integration: &Integration, headers: &HeaderMap, sent_at: Timestamp) {
+    if integration.provider.usage_headers.is_empty() {
+        return;
+    }
+    let read: Vec<(&str, &str)> =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    let answer = catalogue::Answer { status: 200, headers: &read, body: b"" };
+    near.heard(&catalogue::hints(integration.provider, &answer), sent_at, Timestamp::now());
+}
+
+/// An answer came: what it means, without the key in it.
+pub(super) fn answered(
+    integration: &Arc<Integration>,
+    judged: Judged,
+    account: Account,
+    mark: &mut Mark,
+    key: Option<&Ready>,
+    listener: Option<&Listener>,
+    operates: bool,
+) -> Tried {
+    let Judged { mut head, held, mut rest, reason, retry_after } = judged;
+    let status = head.status.as_u16();
+    let may_keep = reason.is_none() && crate::cache::is_whole(&head, operates);
+    let length = head.headers.get(CONTENT_LENGTH).cloned();
+    dress::undress_answer(&mut head.headers);
+    // An answer without a body (to HEAD, or 304) says how long it would be; nothing else tells the caller.
+    let is_bodiless = held.is_empty() && rest.as_ref().is_none_or(http_body::Body::is_end_stream);
+    if let Some(length) = length.filter(|_| is_bodiless) {
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
+    let held = match key {
+        Some(key) => {
+            let held = if rest.is_none() { unveil(&key.needles, &mut head, held) } else { held };
+            hide(integration, &key.needles, &mut head, held)
+        }
+        None => held,
+    };
+    let voice = listener.and_then(|listener| listener.voice(status, &head.headers, &held));
+    if voice.as_ref().is_some_and(Voice::is_whole) {
+        rest = None;
+    }
+    let duration_ms = mark.end(true, reason, Some(status));
+    let answer =
+        Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice, merged: 0 };
+    match reason {
+        None => Tried::Answered(answer),
+        Some(Reason::BadRequest) if !operates && !integration.retry.statuses.contains(&status) => {
+            Tried::Answered(answer)
+        }
+        Some(reason) => Tried::Failed(Failure {
+            reason,
+            status: Some(status),
+            duration_ms,
+            may_have_acted: !is_refusal(reason, status),
+            retry_after,
+            answer: Some(answer),
+        }),
+    }
+}
+
+/// Gives a compressed body plainly where it holds the key, so that it can be hidden there.
+fn unveil(needles: &Needles, head: &mut http::response::Parts, held: Bytes) -> Bytes {
+    let Some(plain) = encoding::opened(&head.headers, &held).map(Bytes::from) else { return held };
+    if needles.mask(plain.clone()).1 == 0 {
+        return held;
+    }
+    head.headers.remove(CONTENT_ENCODING);
+    plain
+}
+
+/// Takes the key out of its own answer.
+fn hide(
+    integration: &Integration,
+    needles: &Needles,
+    head: &mut http::response::Parts,
+    held: Bytes,
+) -> Bytes {
+    let dropped = needles.drop_from(&mut head.headers);
+    let (held, masked) = needles.mask(held);
+    if dropped + masked > 0 {
+        let (status, places) = (head.status.as_u16(), dropped + masked);
+        integration.live.echoed(places);
+        tracing::warn!(integration.id = %integration.id, status, places, "Hid the key of integration {} in its own answer.", integration.id);
+    }
+    held
+}
+
+/// Whether the provider says that it did nothing: then even an unsafe request may go elsewhere.
+fn is_refusal(reason: Reason, status: u16) -> bool {
+    let refused = matches!(
+        reason,
+        Reason::ThrottledBurst
+            | Reason::QuotaExhausted
+            | Reason::Banned
+            | Reason::BadCredentials
+            | Reason::Forbidden
+            | Reason::ClockSkew
+    );
+    refused && status < 500
+}
