@@ -139,6 +139,10 @@ async fn a_clock_that_is_off_is_learned_and_corrected() {
                     break;
                 }
             }
+            // Coinbase's tokens are good for longer than its clock is ahead.
+            let is_lenient = exchange.provider == "coinbase_advanced" && skew_ms > 0;
+            let is_taken = told[0].starts_with("200 after 1: ") && told.len() == 1;
+            assert_eq!(is_taken, is_lenient, "{} {skew_ms} ms: {told:?}", exchange.name);
             for call in [reads, writes] {
                 let (status, attempts, body) = called(admin, exchange.name, call).await;
                 let told = format!("{} {skew_ms} ms: {status} {body}, before: {told:?}", exchange.name);
