@@ -26,6 +26,7 @@ use quick_cache::sync::Cache as Map;
 use quick_cache::{OptionsBuilder, Weighter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::map::Hashing;
 use crate::telemetry;
 use flight::Flights;
 use kept::Kept;
@@ -48,7 +49,7 @@ const BEHIND_MAX: usize = 64;
 pub(crate) struct Cache(Arc<Shared>);
 
 struct Shared {
-    map: Map<Key, Arc<Kept>, Weight>,
+    map: Map<Key, Arc<Kept>, Weight, Hashing>,
     entry_bytes_max: u64,
     flights: Flights,
     /// Counts invalidations: an answer that was asked for before one is not kept after it.

@@ -107,7 +107,7 @@ async fn carry(
     let mut call = match admit(&config, peer, now, head) {
         Ok(call) => call,
         Err(problem) => {
-            leave(gateway, body).await;
+            Box::pin(leave(gateway, body)).await;
             return Err(early(problem));
         }
     };
@@ -115,7 +115,11 @@ async fn carry(
         return Box::pin(converse::converse(gateway, now, call, kind, body)).await;
     }
     operate::prepare(&mut call, now).map_err(early)?;
-    let body = take(gateway, &call, body).await.map_err(early)?;
+    let body = if body.is_end_stream() {
+        Inbound::Held(Bytes::new())
+    } else {
+        Box::pin(take(gateway, &call, body)).await.map_err(early)?
+    };
     let mut plan =
         match recall::recall(gateway, &call, body.len() > 0 || call.upgrade).await.map_err(early)? {
             Recalled::Answer(response) => return Ok(response),
@@ -168,9 +172,6 @@ async fn carry(
 
 /// Takes the body: held where it is small, so that it can be sent again.
 async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
-    if body.is_end_stream() {
-        return Ok(Inbound::Held(Bytes::new()));
-    }
     // What is signed is held, however large: a signature is over all of it.
     let signed = call.members().iter().any(|member| member.auth.is_signed());
     let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };

@@ -3,8 +3,7 @@
 //! When a leader ends without an answer one of its followers leads. How long a follower waits is its own affair; it can
 //! always go alone. The table is in shards, and a shard is held for a look only.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::kept::Kept;
 use super::key::Key;
+use crate::map::{Hashing, Map};
 
 /// Shards of the table.
 const SHARDS: usize = 16;
@@ -25,8 +25,8 @@ pub(crate) struct Flights(Arc<Table>);
 
 #[derive(Default)]
 struct Table {
-    hasher: RandomState,
-    shards: [Mutex<HashMap<Key, Arc<Flight>>>; SHARDS],
+    hasher: Hashing,
+    shards: [Mutex<Map<Key, Arc<Flight>>>; SHARDS],
 }
 
 #[derive(Default)]
@@ -132,13 +132,13 @@ impl Flights {
         Lead { flights: self.clone(), key: key.clone(), flight, said: false }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Map<Key, Arc<Flight>>> {
         let hash = usize::try_from(self.0.hasher.hash_one(key) % SHARDS as u64).expect("below 16");
         lock(&self.0.shards[hash])
     }
 
     /// Takes a flight out of the table, if it is still the one of its key.
-    fn remove(shard: &mut HashMap<Key, Arc<Flight>>, key: &Key, flight: &Arc<Flight>) {
+    fn remove(shard: &mut Map<Key, Arc<Flight>>, key: &Key, flight: &Arc<Flight>) {
         if shard.get(key).is_some_and(|there| Arc::ptr_eq(there, flight)) {
             shard.remove(key);
         }

@@ -4,12 +4,13 @@
 //! Nothing is searched for: a write marks a place that its address falls on, and an answer knows the place of its own.
 //! Two addresses may share a place; then one is asked for once more than it must be. Other gateways do not hear of it.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::IntegrationId;
 
 use super::key::normal;
+use crate::map::Hashing;
 
 /// Places that addresses fall on.
 const PLACES: usize = 2_048;
@@ -17,7 +18,7 @@ const PLACES: usize = 2_048;
 /// All writes. A write is a number; a later one has a larger one.
 #[derive(Debug)]
 pub(super) struct Writes {
-    hasher: RandomState,
+    hasher: Hashing,
     last: AtomicU64,
     places: Box<[AtomicU64]>,
     /// Whether there was ever an answer that a write could have ended.
@@ -35,7 +36,7 @@ pub(crate) struct Since {
 impl Writes {
     pub(super) fn new() -> Self {
         let places = (0..PLACES).map(|_| AtomicU64::new(0)).collect();
-        Self { hasher: RandomState::new(), last: AtomicU64::new(0), places, matter: AtomicBool::new(false) }
+        Self { hasher: Hashing::default(), last: AtomicU64::new(0), places, matter: AtomicBool::new(false) }
     }
 
     /// The last write so far.

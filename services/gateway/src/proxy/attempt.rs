@@ -153,7 +153,8 @@ pub(crate) async fn begin(
                 {
                     return Begun::Sent(sent);
                 }
-                send(gateway, &shaped.call, integration, &mut shaped.body, left_ms, None).await
+                let sending = send(gateway, &shaped.call, integration, &mut shaped.body, left_ms, None);
+                Box::pin(sending).await
             }
             None => Begun::Ended(Tried::Unable(operate::unasked(integration))),
         };
@@ -168,7 +169,7 @@ pub(crate) async fn begin(
     };
     match chat.shape(call, integration) {
         Ok(Shape { call, mut body, listener }) => {
-            send(gateway, &call, integration, &mut body, left_ms, listener).await
+            Box::pin(send(gateway, &call, integration, &mut body, left_ms, listener)).await
         }
         Err(problem) => Begun::Ended(Tried::Unable(problem)),
     }

@@ -165,11 +165,22 @@ pub(crate) async fn key(
         }
         KeyUse::Version { path, version, .. } => (path, *version),
     };
-    let slot = &integration.slot.0;
     let now = Instant::now();
-    if let Some(held) = slot.load().as_ref().filter(|held| now < held.until) {
+    if let Some(held) = integration.slot.0.load().as_ref().filter(|held| now < held.until) {
         return Ok(Some(held.ready.clone()));
     }
+    Box::pin(fetched(gateway, integration, path, version, left_ms)).await.map(Some)
+}
+
+/// The key as the key store has it now.
+async fn fetched(
+    gateway: &Gateway,
+    integration: &Integration,
+    path: &vault::Path,
+    version: u32,
+    left_ms: u64,
+) -> Result<Arc<Ready>, Reason> {
+    let (slot, now) = (&integration.slot.0, Instant::now());
     let wait = Duration::from_millis(left_ms.min(WAIT_MS));
     let fields = match tokio::time::timeout(wait, gateway.keys.fields(path, version)).await {
         Ok(Ok(fields)) => fields,
@@ -192,5 +203,5 @@ pub(crate) async fn key(
     };
     let until = now + FRESH.min(Duration::from_secs(gateway.settings.key_stale_secs));
     slot.store(Some(Arc::new(Held { fields, ready: ready.clone(), until })));
-    Ok(Some(ready))
+    Ok(ready)
 }

@@ -3,7 +3,7 @@
 //! For the gateway. It repeats nothing but what a connection that had closed unused never took; it follows no
 //! redirect, keeps no cookie, decodes nothing, and passes every status on as it is.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ pub(crate) async fn send(
     Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total, lease.filter(|_| !switched))))
 }
 
+/// What is rare has memory of its own, so that a call on a kept connection is a small future.
 async fn exchange(
     connector: &Connector,
     upstream: &Upstream,
@@ -96,11 +97,11 @@ async fn exchange(
     phase: &mut Phase,
 ) -> Result<Answered, Error> {
     if limits.upgrade {
-        return upgrade(connector, upstream, request, limits, phase).await;
+        return Box::pin(upgrade(connector, upstream, request, limits, phase)).await;
     }
     if let Some(shared) = upstream.shared() {
         *phase = Phase::FirstByte;
-        let given = pin!(give_shared(shared, upstream, request));
+        let given = Box::pin(give_shared(shared, upstream, request));
         match within(limits.first_byte_ms, Phase::FirstByte, given).await? {
             Ok(answered) => return Ok(answered),
             Err(back) => request = *back,
@@ -115,6 +116,17 @@ async fn exchange(
             Err(back) => request = *back,
         }
     }
+    Box::pin(anew(connector, upstream, request, limits, phase)).await
+}
+
+/// Sends a request on a new connection.
+async fn anew(
+    connector: &Connector,
+    upstream: &Upstream,
+    request: Request<Outgoing>,
+    limits: Limits,
+    phase: &mut Phase,
+) -> Result<Answered, Error> {
     *phase = Phase::Connect;
     let mut progress = Progress::default();
     let opening = pin!(connector.open(upstream.target(), &mut progress));
@@ -171,7 +183,7 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 async fn within<T>(
     limit_ms: Option<u64>,
     phase: Phase,
-    step: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    step: impl Future<Output = Result<T, Error>> + Unpin,
 ) -> Result<T, Error> {
     let Some(limit_ms) = limit_ms else { return step.await };
     let late = |_| Error::Timeout { phase, limit_ms, sent: phase >= Phase::FirstByte };

@@ -21,14 +21,15 @@ use crate::cache::condition::Condition;
 type Gone = (Forwarded, Call, Option<Plan>);
 
 /// A call under way.
-struct Going {
+pub(crate) struct Going {
     gateway: Arc<Gateway>,
     call: Option<Pin<Box<dyn Future<Output = Gone> + Send>>>,
-    followers: Arc<AtomicU32>,
+    /// Those who wait for it too, where anybody can.
+    followers: Option<Arc<AtomicU32>>,
 }
 
 /// Asks the members; the kept answer's own, whether it is still true.
-pub(crate) async fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, mut plan: Plan) -> Gone {
+pub(crate) fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, mut plan: Plan) -> Going {
     if plan.asks.reads && !plan.asks.head {
         Condition::strip(&mut call.headers);
         call.revalidates = plan.old.clone().filter(|old| old.said.has_validator);
@@ -42,10 +43,7 @@ pub(crate) async fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, 
         }
         (forwarded, call, Some(plan))
     };
-    match followers {
-        Some(followers) => Going { gateway: gateway.clone(), call: Some(Box::pin(going)), followers }.await,
-        None => going.await,
-    }
+    Going { gateway: gateway.clone(), call: Some(Box::pin(going)), followers }
 }
 
 /// Keeps what came, for those who wait, when its caller is gone. Whether there was an answer.
@@ -74,9 +72,9 @@ impl Future for Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        let Some(call) = self.call.take().filter(|_| self.followers.load(Ordering::Acquire) > 0) else {
-            return;
-        };
+        let is_waited_for =
+            self.followers.as_ref().is_some_and(|followers| followers.load(Ordering::Acquire) > 0);
+        let Some(call) = self.call.take().filter(|_| is_waited_for) else { return };
         let (Ok(runtime), Some(permit)) =
             (tokio::runtime::Handle::try_current(), self.gateway.cache.behind())
         else {
