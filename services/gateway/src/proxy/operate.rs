@@ -115,7 +115,7 @@ impl Operations {
 /// Makes a call an operation, if it is one: its parameters are read, and only members stay that can be asked so.
 pub(crate) fn prepare(call: &mut Call, now: Timestamp) -> Result<(), Problem> {
     let To::Route(route, members) = &mut call.to else { return Ok(()) };
-    if !route.operates || call.method != Method::GET {
+    if !route.operates || !matches!(call.method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let Some(kind) = call.path.strip_prefix('/').and_then(Kind::named) else { return Ok(()) };

@@ -64,6 +64,20 @@ async fn members_of_different_dialects_answer_alike() {
 }
 
 #[tokio::test]
+async fn the_head_of_an_operation_is_asked_for_alone() {
+    let (house, [alpha, ..]) = trio(json!({ "cache": { "ttl_secs": 60 } })).await;
+    let whole = |method: &'static str| house.request(method, "/r/quotes/quote?symbol=IBM");
+    for (word, method) in [("miss", "HEAD"), ("miss", "GET"), ("hit", "HEAD"), ("hit", "GET")] {
+        let got = house.call(whole(method), "").await;
+        assert_eq!((got.status.as_u16(), got.header("x-signalbox-cache")), (200, word), "{method}");
+        assert_eq!(got.header("content-type"), "application/json", "{method} {word}");
+        assert_eq!(got.text().is_empty(), method == "HEAD", "{method} {word}");
+    }
+    assert_eq!(alpha.last().target, "/query?function=GLOBAL_QUOTE&symbol=IBM");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_goes_to_the_next_member() {
     let (house, [alpha, polygon, fmp]) = trio(json!({})).await;
     alpha.always(200, JSON, r#"{"Global Quote":{"05. price":"a lot"}}"#);
