@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use egress::credential;
-use egress::names::Names;
+use egress::names::{Names, take_off};
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -81,10 +81,8 @@ fn strip(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
-    let found: Vec<HeaderName> = named.chain(headers.keys().filter(|name| gone(name)).cloned()).collect();
-    for name in found {
-        headers.remove(name);
-    }
+    let named: Vec<HeaderName> = named.collect();
+    take_off(headers, |name| gone(name) || named.contains(name));
 }
 
 /// The head to send, but for the key: the caller's undressed headers, and the integration's own.

@@ -17,7 +17,7 @@ use model::secret::Fields;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use crate::names::Names;
+use crate::names::{Names, take_off};
 
 /// Headers in which providers look for credentials. A caller's value in them never passes.
 pub const CREDENTIAL_HEADERS: [&str; 27] = [
@@ -115,10 +115,7 @@ pub fn apply(auth: &Auth, fields: &Fields, head: &mut Parts) -> Result<(), Crede
 
 /// Removes every header in which a caller may have sent a credential.
 pub fn strip(headers: &mut HeaderMap) {
-    let found: Vec<HeaderName> = headers.keys().filter(|name| is_credential(name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
-    }
+    take_off(headers, is_credential);
 }
 
 /// Whether a caller may send a credential in a header of this name.

@@ -1,8 +1,8 @@
-//! A set of header names that is asked for every header of every call: by length first, and nothing is hashed. Pure.
+//! Header names that are looked for, and taken off, at every call. Pure.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
-/// Names of headers, in small letters.
+/// Names of headers, in small letters: asked by length first, and nothing is hashed.
 #[derive(Clone, Debug, Default)]
 pub struct Names(Vec<Vec<&'static str>>);
 
@@ -23,6 +23,14 @@ impl Names {
     pub fn contains(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
         self.0.get(name.len()).is_some_and(|same| same.contains(&name))
+    }
+}
+
+/// Takes off every header whose name is `gone`.
+pub fn take_off(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| gone(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
     }
 }
 

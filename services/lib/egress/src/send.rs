@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::connect::{Connector, Progress};
 use crate::error::{Error, Phase};
 use crate::guard::Target;
-use crate::names::Names;
+use crate::names::{Names, take_off};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refusal;
 use crate::settings::Limits;
@@ -271,11 +271,7 @@ pub(crate) fn prepare<B>(request: &mut Request<B>) {
     }
     *request.version_mut() = Version::HTTP_11;
     static NAMES: LazyLock<Names> = LazyLock::new(|| Names::of(&[&HOP_BY_HOP]));
-    let found: Vec<HeaderName> =
-        request.headers().keys().filter(|name| NAMES.contains(name)).cloned().collect();
-    for name in found {
-        request.headers_mut().remove(name);
-    }
+    take_off(request.headers_mut(), |name| NAMES.contains(name));
 }
 
 /// Path and query alone, as HTTP/1 wants it.
