@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catalogue::{Catalogue, Probe, Provider};
+use egress::credential::QUERY;
 use http::{Method, Request, Uri};
 use model::auth::Auth;
 use model::health::Reason;
 use model::integration::Integration;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use crate::Settings;
-
-/// What stays as it is in a query value (RFC 3986 unreserved).
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What the question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

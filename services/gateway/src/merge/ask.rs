@@ -2,12 +2,11 @@
 //!
 //! What surrounds the symbol stays byte for byte, and calls go together only where it is equal to the byte.
 
+use egress::credential::QUERY;
 use http::HeaderMap;
 use model::merge::{Form, List};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
-/// Everything but unreserved characters (RFC 3986) is escaped in a query that we write.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The longest symbol, in bytes.
 const SYMBOL_BYTES_MAX: usize = 64;
 /// What a symbol may hold besides letters and digits: nothing that separates symbols, quotes or nests.

@@ -3,13 +3,12 @@
 //! Pure. A path is looked at decoded, once and once more, and refused when any reading of it could leave the base:
 //! dot segments, encoded slashes, backslashes, control characters (T15). What passes is passed on byte for byte.
 
+use egress::credential::QUERY;
 use http::uri::PathAndQuery;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 /// The longest path with its query, in bytes.
 pub(crate) const TARGET_BYTES_MAX: usize = 16 * 1024;
-/// Everything but unreserved characters (RFC 3986) is escaped in a query that we write.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a path is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

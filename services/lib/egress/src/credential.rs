@@ -54,8 +54,8 @@ const CREDENTIAL_PREFIXES: [&str; 1] = ["kc-api-"];
 /// Headers that are not a place for credentials, whatever a configuration says.
 const NEVER: [HeaderName; 4] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
-/// Everything but unreserved characters (RFC 3986) is escaped in a query.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is escaped in a query that we write: everything but unreserved characters (RFC 3986).
+pub const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a key cannot be put on a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,8 +15,8 @@ const PAIRS_MAX: usize = 16;
 const SYMBOL_MARKS: &str = "-./:_^=+";
 /// The fewest characters of the second part of a pair: `BRK-B` is a share.
 const QUOTE_CHARS_MIN: usize = 3;
-/// Everything but unreserved characters (RFC 3986) is escaped.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is escaped in a URL: everything but unreserved characters (RFC 3986).
+pub(super) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A canonical operation whose answer has a documented shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

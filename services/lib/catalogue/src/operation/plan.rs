@@ -2,17 +2,15 @@
 
 use model::Timestamp;
 use model::operation::Page;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
-use super::asked::{Asked, Kind};
+use super::asked::{Asked, ESCAPED, Kind};
 use super::moment;
 use crate::provider::placeholders;
 use crate::{Case, Operation, Pair, Parameter};
 
-/// Everything but unreserved characters (RFC 3986) is escaped in a query.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// In a path a colon may stand: `X:BTCUSD`.
-const PATH: &AsciiSet = &QUERY.remove(b':');
+const PATH: &AsciiSet = &ESCAPED.remove(b':');
 /// How many candles' time is asked for when neither a beginning nor a number is, for providers that want a beginning. Where
 /// there is a number it is twice that: markets are closed at times.
 const SPAN: u32 = 200;
@@ -62,11 +60,11 @@ pub fn plan(operation: &Operation, asked: &Asked, now: Timestamp) -> Result<Plan
     }
     let mut query = String::new();
     for (name, template) in &operation.query {
-        let Some(value) = mapping.fill(template, QUERY, false)? else { continue };
+        let Some(value) = mapping.fill(template, ESCAPED, false)? else { continue };
         if !query.is_empty() {
             query.push('&');
         }
-        query.extend(utf8_percent_encode(name, QUERY));
+        query.extend(utf8_percent_encode(name, ESCAPED));
         query.push('=');
         query.push_str(&value);
     }

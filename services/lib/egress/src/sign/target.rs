@@ -5,12 +5,10 @@
 use http::Uri;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use super::SignError;
-
-/// Everything but unreserved characters (RFC 3986) is escaped in what we add.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::credential::QUERY;
 
 /// `name=value` pairs between `&`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,9 +40,9 @@ impl Pairs {
     /// Adds a pair at the end.
     pub(super) fn push(&mut self, name: &str, value: &str) {
         self.separate();
-        self.0.extend(utf8_percent_encode(name, VALUE));
+        self.0.extend(utf8_percent_encode(name, QUERY));
         self.0.push('=');
-        self.0.extend(utf8_percent_encode(value, VALUE));
+        self.0.extend(utf8_percent_encode(value, QUERY));
     }
 
     /// Adds a pair at the beginning.
@@ -84,7 +82,7 @@ pub(super) fn decode(text: &str) -> String {
 
 /// A value as a form has it, with a blank as `%20`.
 pub(super) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, VALUE).to_string()
+    utf8_percent_encode(text, QUERY).to_string()
 }
 
 fn push_escaped(to: &mut String, text: &str) {
