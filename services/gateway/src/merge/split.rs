@@ -5,14 +5,11 @@
 //! there, or is there twice, has no part; nor has any when the answer is not what the form says.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use catalogue::operation::Node;
 use model::merge::{Form, Single};
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// The parts of an answer.
 pub(crate) struct Parts<'a> {
@@ -30,35 +27,27 @@ struct Part<'a> {
     raw: &'a str,
 }
 
-/// The members of an object, in order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A name or text, borrowed where nothing is escaped in it.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
 impl<'a> Parts<'a> {
     /// Reads an answer; nothing when it is not what the form says.
     pub(crate) fn read(form: &Form, body: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
-        let mut at: &RawValue = serde_json::from_str(text).ok()?;
+        let mut at = Node::read(body)?;
         for step in form.at.split('/').skip(1) {
             let step = step.replace("~1", "/").replace("~0", "~");
-            at = members(at.get())?.into_iter().find(|(name, _)| *name == step)?.1;
+            at = at.members()?.into_iter().find(|(name, _)| *name == step)?.1;
         }
-        let raw = at.get();
+        let raw = at.raw();
         let parts: Vec<Part<'a>> = match &form.symbol {
             None => {
-                let named = |(symbol, part): (Cow<'a, str>, &'a RawValue)| Part { symbol, raw: part.get() };
-                members(raw)?.into_iter().map(named).collect()
+                let named = |(symbol, part): (Cow<'a, str>, Node<'a>)| Part { symbol, raw: part.raw() };
+                at.members()?.into_iter().map(named).collect()
             }
             Some(field) => {
-                let elements: Vec<&'a RawValue> = serde_json::from_str(raw).ok()?;
-                let part = |element: &'a RawValue| {
-                    let found = members(element.get())?.into_iter().find(|(name, _)| name == field)?;
-                    Some(Part { symbol: scalar(found.1)?, raw: element.get() })
+                let part = |element: Node<'a>| {
+                    let found = element.members()?.into_iter().find(|(name, _)| name == field)?;
+                    Some(Part { symbol: symbol(found.1)?, raw: element.raw() })
                 };
-                elements.into_iter().filter_map(part).collect()
+                at.elements()?.into_iter().filter_map(part).collect()
             }
         };
         // It is a part of the text, so that their addresses say where.
@@ -100,43 +89,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn members(raw: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
-    if !raw.starts_with('{') {
-        return None;
-    }
-    serde_json::from_str::<Members<'_>>(raw).ok().map(|members| members.0)
-}
-
 /// A text's content, or a number as it is written.
-fn scalar(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let raw = raw.get();
-    match raw.as_bytes().first()? {
-        b'"' => serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0),
-        b'0'..=b'9' => Some(Cow::Borrowed(raw)),
-        _ => None,
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    members.push((name.0, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        from.deserialize_map(Reader)
-    }
+fn symbol(node: Node<'_>) -> Option<Cow<'_, str>> {
+    node.scalar().filter(|_| node.raw().starts_with(|c: char| c == '"' || c.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod rows;
 pub use asked::{Asked, BadParameter, Interval, Kind, LIMIT_MAX, SYMBOL_CHARS_MAX};
 pub use check::{OPERATIONS_MAX, Wrong, check, check_own};
 pub use document::{Candle, Candles, Next, Observation, Quote, Series, TimestampSource, schema};
+pub use json::Node;
 pub use normalise::{By, Unreadable, normalise};
 pub use plan::{Planned, Unfit, plan};
 pub use rows::ROWS_MAX;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// A value in an answer, as it is written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node<'a>(&'a RawValue);
+pub struct Node<'a>(&'a RawValue);
 
 /// A name or text, borrowed where nothing is escaped in it.
 #[derive(Deserialize)]
@@ -20,13 +20,18 @@ struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
 impl<'a> Node<'a> {
     /// The whole of an answer; nothing when it is not JSON in UTF-8.
-    pub(super) fn read(body: &'a [u8]) -> Option<Self> {
+    pub fn read(body: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         serde_json::from_str::<&RawValue>(text).ok().map(Self)
     }
 
+    /// The value as it is written: a part of what was read.
+    pub fn raw(self) -> &'a str {
+        self.0.get()
+    }
+
     /// The members of an object, in order; nothing when it is none.
-    pub(super) fn members(self) -> Option<Vec<(Cow<'a, str>, Self)>> {
+    pub fn members(self) -> Option<Vec<(Cow<'a, str>, Self)>> {
         if !self.0.get().starts_with('{') {
             return None;
         }
@@ -34,7 +39,7 @@ impl<'a> Node<'a> {
     }
 
     /// The elements of a list; nothing when it is none.
-    pub(super) fn elements(self) -> Option<Vec<Self>> {
+    pub fn elements(self) -> Option<Vec<Self>> {
         if !self.0.get().starts_with('[') {
             return None;
         }
@@ -43,17 +48,17 @@ impl<'a> Node<'a> {
     }
 
     /// Whether it is a list or an object.
-    pub(super) fn is_container(self) -> bool {
+    pub fn is_container(self) -> bool {
         self.0.get().starts_with(['[', '{'])
     }
 
     /// Whether it is `null`.
-    pub(super) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.0.get() == "null"
     }
 
     /// A text's content; a number, `true`, `false` and `null` as they are written; nothing for lists and objects.
-    pub(super) fn scalar(self) -> Option<Cow<'a, str>> {
+    pub fn scalar(self) -> Option<Cow<'a, str>> {
         let raw = self.0.get();
         match raw.as_bytes().first()? {
             b'"' => serde_json::from_str::<Text<'a>>(raw).ok().map(|text| text.0),
