@@ -238,14 +238,7 @@ impl HttpBody for Passing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as u64);
-        let rest = self.rest.size_hint();
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + ahead);
-        }
-        hint.set_lower(rest.lower() + ahead);
-        hint
+        hint(self.ahead.as_ref(), &self.rest.size_hint())
     }
 }
 
@@ -269,6 +262,17 @@ impl Refused {
             }
         }
     }
+}
+
+/// The size of what is here already and the rest together.
+pub(crate) fn hint(ahead: Option<&Bytes>, rest: &SizeHint) -> SizeHint {
+    let ahead = ahead.map_or(0, |ahead| ahead.len() as u64);
+    let mut hint = SizeHint::new();
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper + ahead);
+    }
+    hint.set_lower(rest.lower() + ahead);
+    hint
 }
 
 // === impl Fate ===

@@ -16,7 +16,7 @@ use model::health::Reason;
 use tokio::time::Instant;
 
 use super::recall::Place;
-use crate::body::Broken;
+use crate::body::{Broken, hint};
 use crate::live::{Attempted, Live, Patience};
 use crate::snapshot::Caller;
 use crate::tokens::{Reader, Rules};
@@ -219,14 +219,8 @@ impl HttpBody for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.len() as u64);
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + ahead);
-        }
-        hint.set_lower(rest.lower() + ahead);
-        hint
+        hint(self.ahead.as_ref(), &rest)
     }
 }
 
