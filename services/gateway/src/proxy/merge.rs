@@ -20,9 +20,11 @@ use tokio::time::{Instant, timeout_at};
 use super::admit::Call;
 use super::attempt::{Begun, Failure, Sent, Tried, account, send};
 use super::join;
+use super::recall::is_of_the_moment;
 use super::record::Account;
 use crate::Inner as Gateway;
 use crate::body::Inbound;
+use crate::cache::condition::Condition;
 use crate::merge::Merges;
 use crate::merge::ask::{Asked, compose, key};
 use crate::merge::groups::{First, Gathered, Joined};
@@ -33,9 +35,6 @@ use told::{Told, Whole, shares};
 const WORTH_MS: u64 = 50;
 /// How much longer a call waits than the merged one may take, so that it hears how that ended, in milliseconds.
 const HEAR_MS: u64 = 100;
-/// Headers of a request whose answer is of this moment or of a part.
-const OF_THE_MOMENT: [&str; 6] =
-    ["range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"];
 
 /// Somebody who waits for a merged call.
 pub(crate) struct Caller {
@@ -69,7 +68,8 @@ pub(super) fn join(
         && !call.upgrade
         && call.revalidates.is_none()
         && body.held().is_some_and(Bytes::is_empty)
-        && !OF_THE_MOMENT.iter().any(|name| call.headers.contains_key(*name));
+        && !is_of_the_moment(&call.headers)
+        && Condition::of(&call.headers).is_none();
     let below = join::below(&integration.base, &call.path);
     let (number, endpoint) = merges.endpoint(below).filter(|_| plain)?;
     let asked = Asked::read(&endpoint.form, call.query.as_deref()?)?;

@@ -39,6 +39,7 @@ use crate::cache::writes::Since;
 use crate::problem::Problem;
 use crate::snapshot::{Fault, Integration};
 use asks::Asks;
+pub(crate) use asks::is_of_the_moment;
 pub(crate) use give::pass;
 pub(crate) use going::go;
 pub(crate) use place::Place;

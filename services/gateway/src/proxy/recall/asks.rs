@@ -41,7 +41,7 @@ impl Asks {
         if !head && call.method != Method::GET {
             return None;
         }
-        if OF_THE_MOMENT.iter().any(|name| call.headers.contains_key(name)) {
+        if is_of_the_moment(&call.headers) {
             return None;
         }
         let asks = Self::read(&call.headers);
@@ -88,6 +88,11 @@ impl Asks {
         let is_fresh = self.fresh_min.is_zero() || age + self.fresh_min <= windows.fresh;
         age < until && is_fresh && self.age_max.is_none_or(|max| kept.age_secs(age) <= max)
     }
+}
+
+/// Whether a request is for an answer of this moment or for a part of one.
+pub(crate) fn is_of_the_moment(headers: &HeaderMap) -> bool {
+    OF_THE_MOMENT.iter().any(|name| headers.contains_key(name))
 }
 
 #[cfg(test)]
