@@ -106,9 +106,9 @@ pub(crate) struct Integration {
     pub(crate) dialect: Option<catalogue::ChatDialect>,
     /// Which model to ask for instead of the one that a caller names.
     pub(crate) models: std::collections::BTreeMap<String, String>,
-    /// Tokens of an answer to a chat where the caller does not say.
     /// How what language models used is read from its answers; nothing where none answer.
     pub(crate) tokens: Option<Arc<crate::tokens::Rules>>,
+    /// Tokens of an answer to a chat where the caller does not say.
     pub(crate) max_tokens: Option<u64>,
     /// The canonical operations that it can be asked.
     pub(crate) operations: Operations,
