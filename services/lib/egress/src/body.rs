@@ -8,22 +8,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::error::{Error, Phase};
 use crate::settings::Limits;
 use crate::stream::Opened;
-use crate::upstream::Lease;
+use crate::wire;
+
+/// Where a body comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A connection that we hold.
+    Wire(wire::Incoming),
+    /// One that the library holds: HTTP/2, or what may change its protocol.
+    Library(hyper::body::Incoming),
+}
 
 /// A streaming body with its bounds.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    incoming: Source,
     /// How its connection came about.
     opened: Opened,
-    /// The connection, until the body is read to its end.
-    lease: Option<Lease>,
     /// The clock of silence, made when the target is waited for the first time.
     idle: Option<Pin<Box<Sleep>>>,
     /// Whether `idle` counts: only while we wait for the target.
@@ -36,40 +42,22 @@ pub struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(
-        incoming: Incoming,
-        opened: Opened,
-        limits: Limits,
-        total: Option<Instant>,
-        lease: Option<Lease>,
-    ) -> Self {
-        let mut body = Self {
+    pub(crate) fn new(incoming: Source, opened: Opened, limits: Limits, total: Option<Instant>) -> Self {
+        Self {
             incoming,
             opened,
-            lease,
             idle: None,
             waiting: false,
             idle_ms: limits.idle_ms,
             total: total.map(|end| (Box::pin(sleep_until(end)), limits.total_ms.unwrap_or_default())),
             bytes_left: limits.body_bytes_max,
             ended: false,
-        };
-        body.give_back();
-        body
+        }
     }
 
     /// How the connection came about on which it comes.
     pub const fn opened(&self) -> &Opened {
         &self.opened
-    }
-
-    /// Gives the connection back if nothing more comes on it.
-    fn give_back(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
-        }
     }
 
     /// Starts or asks the clock of silence.
@@ -111,24 +99,19 @@ impl HttpBody for Body {
         if this.ended {
             return Poll::Ready(None);
         }
-        let outcome = match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let outcome = match this.incoming.poll_frame(cx) {
             Poll::Pending => Err(ready!(this.poll_idle(cx))),
             Poll::Ready(None) => {
                 this.ended = true;
-                if let Some(lease) = this.lease.take() {
-                    lease.give_back();
-                }
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => Err(Error::of_hyper(&error)),
+            Poll::Ready(Some(Err(error))) => Err(error),
             Poll::Ready(Some(Ok(frame))) => this.count(&frame).map(|()| frame),
         };
         this.waiting = false;
-        this.ended = outcome.is_err();
-        if this.ended {
-            this.lease = None;
-        } else {
-            this.give_back();
+        if outcome.is_err() {
+            this.ended = true;
+            this.incoming.close();
         }
         Poll::Ready(Some(outcome))
     }
@@ -139,5 +122,37 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Wire(body) => body.poll_frame(cx),
+            Self::Library(body) => Pin::new(body).poll_frame(cx).map_err(|error| Error::of_hyper(&error)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Wire(body) => body.is_end_stream(),
+            Self::Library(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(body) => body.size_hint(),
+            Self::Library(body) => body.size_hint(),
+        }
+    }
+
+    /// Nothing more is wanted of it.
+    fn close(&mut self) {
+        if let Self::Wire(body) = self {
+            body.close();
+        }
     }
 }

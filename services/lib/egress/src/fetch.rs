@@ -13,7 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use model::health::Phases;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -145,7 +145,7 @@ async fn send_h1(
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(limits.headers_max)
         .max_buf_size(HEAD_BYTES_MAX)
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Error::of_hyper(&error))?;
     tasks.spawn(async move {
@@ -168,7 +168,7 @@ async fn send_h2(
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Error::of_hyper(&error))?;
     tasks.spawn(async move {

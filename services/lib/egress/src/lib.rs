@@ -21,6 +21,7 @@ pub mod send;
 pub mod settings;
 pub mod stream;
 pub mod upstream;
+mod wire;
 
 pub mod credential;
 pub mod retry;

@@ -35,6 +35,11 @@ impl Outgoing {
         Self(Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
     }
 
+    /// Whether it is bytes at hand.
+    pub(crate) const fn is_here(&self) -> bool {
+        matches!(self.0, Kind::Whole(_))
+    }
+
     /// Whatever comes. An error of the caller's body is the caller's.
     pub fn stream<B>(body: B) -> Self
     where

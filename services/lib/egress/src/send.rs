@@ -10,12 +10,11 @@ use std::time::Duration;
 use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-use crate::body::Body;
+use crate::body::{Body, Source};
 use crate::connect::{Connector, Progress};
 use crate::error::{Error, Phase};
 use crate::guard::Target;
@@ -26,12 +25,8 @@ use crate::settings::Limits;
 use crate::stream::{Opened, Stream};
 use crate::telemetry;
 use crate::upstream::{Lease, Shared, Upstream};
+use crate::wire::{Asked, HEAD_BYTES_MAX, HEADERS_MAX, Incoming};
 
-/// The most header fields of an answer. As many as the library reads unasked, and asked for anything else it makes room
-/// for them in memory of its own at each answer.
-pub const HEADERS_MAX: usize = 100;
-/// Bytes of an answer's head.
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes read ahead of the reader per HTTP/1 connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// A silent HTTP/2 connection is asked after this time, and given up when it does not answer, in milliseconds.
@@ -55,7 +50,7 @@ const HOP_BY_HOP: [&str; 8] = [
 ];
 
 /// An answer's head with what still comes on its connection.
-type Answered = (Response<Incoming>, Opened, Option<Lease>);
+type Answered = (Response<Source>, Opened);
 
 /// What became of a request that a connection was given: its answer; or, where the connection had closed before it took
 /// anything, the request again.
@@ -78,14 +73,14 @@ pub(crate) async fn send(
     let Ok(answered) = answered else {
         return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte });
     };
-    let (answer, opened, lease) = answered?;
+    let (answer, opened) = answered?;
     check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
     // After a change of protocol the connection is no more for requests.
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !(limits.upgrade && is_websocket(answer.headers())) {
         return Err(Error::Protocol { detail: "it changed the protocol unasked".to_owned(), sent: true });
     }
-    Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total, lease.filter(|_| !switched))))
+    Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total)))
 }
 
 /// What is rare has memory of its own, so that a call on a kept connection is a small future.
@@ -140,9 +135,8 @@ async fn anew(
         let given = pin!(give_shared(shared, upstream, request));
         within(limits.first_byte_ms, Phase::FirstByte, given).await?
     } else {
-        let sender = begin_h1(stream).await?;
         *phase = Phase::FirstByte;
-        let given = pin!(give(upstream.lease(sender, opened), upstream, request));
+        let given = pin!(give(upstream.lease(stream), upstream, request));
         within(limits.first_byte_ms, Phase::FirstByte, given).await?
     };
     let closed = || Error::Protocol { detail: "it closed the connection".to_owned(), sent: false };
@@ -165,13 +159,13 @@ async fn upgrade(
     let mut sender = begin_h1(stream).await?;
     *phase = Phase::FirstByte;
     let headers = request.headers_mut();
-    headers.insert(HOST, upstream.host());
+    headers.insert(HOST, upstream.host().clone());
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     let answering =
         pin!(async { sender.send_request(request).await.map_err(|error| Error::of_hyper(&error)) });
     let answer = within(limits.first_byte_ms, Phase::FirstByte, answering).await?;
-    Ok((answer, opened, None))
+    Ok((answer.map(Source::Library), opened))
 }
 
 /// Whether a connection became a WebSocket.
@@ -191,17 +185,16 @@ async fn within<T>(
 }
 
 /// Gives a request to an HTTP/1.1 connection.
-async fn give(mut lease: Lease, upstream: &Upstream, mut request: Request<Outgoing>) -> Result<Given, Error> {
-    request.headers_mut().insert(HOST, upstream.host());
-    match lease.sender.try_send_request(request).await {
-        Ok(answer) => {
-            let opened = lease.opened.clone();
-            Ok(Ok((answer, opened, Some(lease))))
+async fn give(mut lease: Lease, upstream: &Upstream, request: Request<Outgoing>) -> Result<Given, Error> {
+    match lease.wire.ask(request, upstream.host()).await? {
+        Asked::Answered(answer) => {
+            let opened = lease.wire.opened().clone();
+            Ok(Ok((answer.map(|rest| Source::Wire(Incoming::new(rest, lease))), opened)))
         }
-        Err(mut refused) => match refused.take_message() {
-            Some(request) if lease.used => Ok(Err(Box::new(request))),
-            _ => Err(Error::of_hyper(refused.error())),
-        },
+        Asked::Unsent(request) if lease.used => Ok(Err(Box::new(request))),
+        Asked::Unsent(_) => {
+            Err(Error::Protocol { detail: "it closed the connection".to_owned(), sent: false })
+        }
     }
 }
 
@@ -215,7 +208,7 @@ async fn give_shared(
     *request.uri_mut() = absolute(request.uri(), upstream.target())?;
     *request.version_mut() = Version::HTTP_2;
     match shared.sender.try_send_request(request).await {
-        Ok(answer) => Ok(Ok((answer, shared.opened, None))),
+        Ok(answer) => Ok(Ok((answer.map(Source::Library), shared.opened))),
         Err(mut refused) => match refused.take_message() {
             Some(mut request) => {
                 *request.uri_mut() = origin(request.uri());
@@ -227,10 +220,11 @@ async fn give_shared(
     }
 }
 
+/// An HTTP/1.1 connection that may become another protocol's.
 async fn begin_h1(stream: Stream) -> Result<http1::SendRequest<Outgoing>, Error> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_BYTES_MAX)
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Error::of_hyper(&error))?;
     tokio::spawn(async move {
@@ -246,7 +240,7 @@ async fn begin_h2(stream: Stream) -> Result<http2::SendRequest<Outgoing>, Error>
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .keep_alive_interval(Duration::from_millis(PING_EVERY_MS))
         .keep_alive_timeout(Duration::from_millis(PING_TIMEOUT_MS))
-        .handshake(stream)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Error::of_hyper(&error))?;
     tokio::spawn(async move {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use model::health::Phases;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -37,8 +36,8 @@ pub(crate) struct Stream {
 }
 
 enum Inner {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 // === impl Opened ===
@@ -68,20 +67,20 @@ impl Opened {
 
 impl Stream {
     pub(crate) fn plain(tcp: TcpStream, opened: Opened) -> Self {
-        Self { inner: Inner::Plain(TokioIo::new(tcp)), is_h2: false, opened, _open: OpenConnection::new() }
+        Self { inner: Inner::Plain(tcp), is_h2: false, opened, _open: OpenConnection::new() }
     }
 
     pub(crate) fn tls(tls: TlsStream<TcpStream>, opened: Opened) -> Self {
         let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Self { inner: Inner::Tls(Box::new(TokioIo::new(tls))), is_h2, opened, _open: OpenConnection::new() }
+        Self { inner: Inner::Tls(Box::new(tls)), is_h2, opened, _open: OpenConnection::new() }
     }
 }
 
-impl Read for Stream {
+impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Plain(io) => Pin::new(io).poll_read(cx, buf),
@@ -90,7 +89,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.inner {
             Inner::Plain(io) => Pin::new(io).poll_write(cx, buf),

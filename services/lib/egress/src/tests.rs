@@ -17,6 +17,7 @@ use super::*;
 
 mod tls;
 mod upstream;
+mod wire;
 
 /// Every wait for a fact ends here.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 
 use crate::error::Error;
 use crate::guard::Target;
 use crate::outgoing::Outgoing;
 use crate::settings::Settings;
-use crate::stream::Opened;
+use crate::stream::{Opened, Stream};
+use crate::wire::Wire;
 
 /// A connection is never older than this when it gets a request, in milliseconds: after that its name is resolved and
 /// judged anew.
@@ -69,8 +70,7 @@ struct Shelf {
 }
 
 struct Kept {
-    sender: http1::SendRequest<Outgoing>,
-    opened: Opened,
+    wire: Box<Wire>,
     since: Instant,
 }
 
@@ -83,8 +83,7 @@ pub(crate) struct Shared {
 
 /// An HTTP/1.1 connection in use. Whoever holds it gives it back, or drops it and so closes it.
 pub(crate) struct Lease {
-    pub(crate) sender: http1::SendRequest<Outgoing>,
-    pub(crate) opened: Opened,
+    pub(crate) wire: Box<Wire>,
     /// Whether an exchange on it was completed before.
     pub(crate) used: bool,
     home: Weak<Inner>,
@@ -107,8 +106,8 @@ impl Upstream {
     }
 
     /// What stands in the `Host` header.
-    pub(crate) fn host(&self) -> HeaderValue {
-        self.0.host.clone()
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.0.host
     }
 
     /// Connections that are open and not used at the moment, on all lanes.
@@ -121,13 +120,9 @@ impl Upstream {
         let lane = self.0.lane();
         let mut shelf = lock(&self.0.lanes[lane]);
         let now = Instant::now();
-        for at in (0..shelf.kept.len()).rev() {
-            let kept = &shelf.kept[at];
-            if self.0.is_over(kept, now) {
-                shelf.kept.remove(at);
-            } else if kept.sender.is_ready() {
-                let Kept { sender, opened, .. } = shelf.kept.remove(at);
-                return Some(Lease { sender, opened, used: true, home: Arc::downgrade(&self.0), lane });
+        while let Some(mut kept) = shelf.kept.pop() {
+            if !self.0.is_over(&mut kept, now) {
+                return Some(Lease { wire: kept.wire, used: true, home: Arc::downgrade(&self.0), lane });
             }
         }
         None
@@ -150,8 +145,9 @@ impl Upstream {
     }
 
     /// A new HTTP/1.1 connection, to be used now.
-    pub(crate) fn lease(&self, sender: http1::SendRequest<Outgoing>, opened: Opened) -> Lease {
-        Lease { sender, opened, used: false, home: Arc::downgrade(&self.0), lane: self.0.lane() }
+    pub(crate) fn lease(&self, stream: Stream) -> Lease {
+        let wire = Box::new(Wire::new(stream));
+        Lease { wire, used: false, home: Arc::downgrade(&self.0), lane: self.0.lane() }
     }
 }
 
@@ -166,9 +162,9 @@ impl Inner {
         LANE.with(Cell::get) % self.lanes.len()
     }
 
-    fn is_over(&self, kept: &Kept, now: Instant) -> bool {
+    fn is_over(&self, kept: &mut Kept, now: Instant) -> bool {
         let is_idle = now.duration_since(kept.since) >= self.keeping.idle;
-        is_idle || kept.sender.is_closed() || self.is_old(&kept.opened, now)
+        is_idle || self.is_old(kept.wire.opened(), now) || !kept.wire.is_quiet()
     }
 
     fn is_spent(&self, shared: &Shared, now: Instant) -> bool {
@@ -210,15 +206,15 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 impl Lease {
     /// Gives the connection back: the answer on it was read to its end.
     pub(crate) fn give_back(self) {
-        let Self { sender, opened, home, lane, .. } = self;
+        let Self { wire, home, lane, .. } = self;
         let Some(home) = home.upgrade() else { return };
         let now = Instant::now();
-        if sender.is_closed() || home.is_old(&opened, now) {
+        if home.is_old(wire.opened(), now) {
             return;
         }
         let mut shelf = lock(&home.lanes[lane]);
         if shelf.kept.len() < home.keeping.kept_max {
-            shelf.kept.push(Kept { sender, opened, since: now });
+            shelf.kept.push(Kept { wire, since: now });
             home.tend(lane, shelf);
         }
     }
@@ -226,7 +222,7 @@ impl Lease {
 
 impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease").field("opened", &self.opened).finish_non_exhaustive()
+        f.debug_struct("Lease").field("opened", self.wire.opened()).finish_non_exhaustive()
     }
 }
 
@@ -237,7 +233,7 @@ async fn sweep(home: Weak<Inner>, lane: usize, every: Duration) {
         let Some(home) = home.upgrade() else { return };
         let now = Instant::now();
         let mut shelf = lock(&home.lanes[lane]);
-        shelf.kept.retain(|kept| !home.is_over(kept, now));
+        shelf.kept.retain_mut(|kept| !home.is_over(kept, now));
         shelf.shared = shelf.shared.take().filter(|shared| !home.is_spent(shared, now));
         if shelf.kept.is_empty() && shelf.shared.is_none() {
             shelf.swept = false;
