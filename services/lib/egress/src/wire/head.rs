@@ -107,82 +107,84 @@ pub(super) fn read(bytes: &Bytes, is_head: bool, room: &mut HeaderMap) -> Result
     headers.clear();
     // A few more are put on it before it goes on.
     headers.reserve(answer.headers.len() + ROOM);
+    let mut said = Said::default();
     for field in &*answer.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else { return Err(broken("a header field is not one")) };
+        said.hear(&name, value.as_bytes())?;
         headers.append(name, value);
     }
-    let framing = framing(&headers, response.status(), is_http_10, is_head)?;
+    let framing = said.framing(response.status(), is_http_10, is_head)?;
     let is_over =
         matches!(framing, Framing::UntilEnd) || response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let is_kept = !is_over && is_kept(&headers, is_http_10);
+    let is_kept = !is_over && said.is_kept(is_http_10);
     *response.headers_mut() = headers;
     Ok(Some(Head { response, framing, is_kept, rest: bytes.slice(size..) }))
 }
 
-/// How the body is framed.
-fn framing(
-    headers: &HeaderMap,
-    status: StatusCode,
-    is_http_10: bool,
-    is_head: bool,
-) -> Result<Framing, Error> {
-    let coded = coding(headers)?;
-    let length = length(headers)?;
-    if is_head || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
-        return Ok(Framing::Exact(0));
-    }
-    match (coded, length) {
-        (true, _) if is_http_10 => Err(broken("it says a transfer coding in HTTP/1.0")),
-        (true, Some(_)) => Err(broken("it says a length and a transfer coding")),
-        (true, None) => Ok(Framing::Chunked(Box::default())),
-        (false, Some(length)) => Ok(Framing::Exact(length)),
-        (false, None) => Ok(Framing::UntilEnd),
-    }
+/// What a head says of its body and its connection, heard field by field.
+#[derive(Debug, Default)]
+struct Said {
+    length: Option<u64>,
+    is_chunked: bool,
+    closes: bool,
+    keeps: bool,
 }
 
-/// Whether it is chunked. Any other coding is one that nobody asked for.
-fn coding(headers: &HeaderMap) -> Result<bool, Error> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(first) = codings.next() else { return Ok(false) };
-    if codings.next().is_some() || !first.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-        return Err(broken("it says a transfer coding that is not known"));
-    }
-    Ok(true)
-}
-
-/// The length that it says; the same one may be said again (RFC 9110, section 8.6).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, Error> {
-    let mut found = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for said in value.as_bytes().split(|byte| *byte == b',') {
-            let said = said.trim_ascii();
-            let length = said.iter().try_fold(0_u64, |length, digit| {
-                let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-                length.checked_mul(10)?.checked_add(digit)
-            });
-            let Some(length) = length.filter(|_| !said.is_empty()) else {
-                return Err(broken("it says a length that is none"));
-            };
-            if found.is_some_and(|found| found != length) {
-                return Err(broken("it says two lengths"));
+impl Said {
+    fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Error> {
+        if *name == CONTENT_LENGTH {
+            for said in value.split(|byte| *byte == b',') {
+                let length = length(said).ok_or_else(|| broken("it says a length that is none"))?;
+                // The same one may be said again (RFC 9110, section 8.6).
+                if *self.length.get_or_insert(length) != length {
+                    return Err(broken("it says two lengths"));
+                }
             }
-            found = Some(length);
+        } else if *name == TRANSFER_ENCODING {
+            // Any other coding is one that nobody asked for.
+            if self.is_chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(broken("it says a transfer coding that is not known"));
+            }
+            self.is_chunked = true;
+        } else if *name == CONNECTION {
+            for said in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.closes |= said.eq_ignore_ascii_case(b"close");
+                self.keeps |= said.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        Ok(())
+    }
+
+    /// How the body is framed.
+    fn framing(&self, status: StatusCode, is_http_10: bool, is_head: bool) -> Result<Framing, Error> {
+        if is_head || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
+            return Ok(Framing::Exact(0));
+        }
+        match (self.is_chunked, self.length) {
+            (true, _) if is_http_10 => Err(broken("it says a transfer coding in HTTP/1.0")),
+            (true, Some(_)) => Err(broken("it says a length and a transfer coding")),
+            (true, None) => Ok(Framing::Chunked(Box::default())),
+            (false, Some(length)) => Ok(Framing::Exact(length)),
+            (false, None) => Ok(Framing::UntilEnd),
         }
     }
-    Ok(found)
+
+    /// Whether the connection stays open (RFC 9112, section 9.3).
+    fn is_kept(&self, is_http_10: bool) -> bool {
+        !self.closes && (!is_http_10 || self.keeps)
+    }
 }
 
-/// Whether the connection stays open (RFC 9112, section 9.3).
-fn is_kept(headers: &HeaderMap, is_http_10: bool) -> bool {
-    let says = |word: &[u8]| {
-        let values = headers.get_all(CONNECTION).into_iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-    };
-    !says(b"close") && (!is_http_10 || says(b"keep-alive"))
+/// Digits as a length.
+fn length(said: &[u8]) -> Option<u64> {
+    let said = said.trim_ascii();
+    let length = said.iter().try_fold(0_u64, |length, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    });
+    length.filter(|_| !said.is_empty())
 }
 
 pub(super) fn too_large() -> Error {
