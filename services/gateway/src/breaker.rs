@@ -129,6 +129,7 @@ impl Outcome {
                 Self::Nothing
             }
             Reason::Slow
+            | Reason::MoreErrors
             | Reason::Forbidden
             | Reason::ClockSkew
             | Reason::BadRequest

@@ -84,7 +84,7 @@ const ATTEMPTS_STATE: u32 = 10;
 pub const STREAMS: &[Stream] = &[
     Stream {
         name: "HEALTH",
-        subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.changed"],
+        subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.changed", "sb.v1.health.*.compared"],
         keep: Keep::Newest,
         max_age: DAY.saturating_mul(7),
         max_bytes: 256 * MIB,
@@ -191,6 +191,15 @@ pub const FAILOVER: Durable = Durable {
     max_ack_pending: 256,
     attempts_max: ATTEMPTS_STATE,
 };
+/// Writes down what integrations were.
+pub const UPTIME: Durable = Durable {
+    name: "uptime",
+    stream: "HEALTH",
+    subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.changed"],
+    ack_wait: Duration::from_secs(10),
+    max_ack_pending: 1024,
+    attempts_max: ATTEMPTS_DATABASE,
+};
 /// Counts usage.
 pub const METER: Durable = Durable {
     name: "meter",
@@ -229,7 +238,7 @@ pub const AUDIT: Durable = Durable {
 };
 
 /// Every durable consumer.
-pub const DURABLES: &[Durable] = &[FAILOVER, METER, WEBHOOKS, DELIVERIES, AUDIT];
+pub const DURABLES: &[Durable] = &[FAILOVER, UPTIME, METER, WEBHOOKS, DELIVERIES, AUDIT];
 
 /// The longest key-value history that is kept: the last configurations, to look back.
 const CONFIG_HISTORY: i64 = 5;

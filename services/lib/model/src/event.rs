@@ -12,7 +12,7 @@ use crate::audit::AuditRecorded;
 use crate::cache::CacheInvalidated;
 use crate::config::ConfigChanged;
 use crate::delivery::{DeliveryAttempted, DeliveryDue, DeliveryFailed};
-use crate::health::{HealthChanged, Observed};
+use crate::health::{HealthChanged, HealthCompared, Observed};
 use crate::key::KeyFact;
 use crate::route::{RouteExhausted, RouteSwitched};
 use crate::subject::{self, Subject};
@@ -162,6 +162,8 @@ events! {
         "What came of asking an integration, or of calls that passed.", |fact| subject::health(&fact.integration, "observed");
     HealthChanged, "health.changed.v1", "HEALTH", "sb.v1.health.{integration}.changed",
         "The health of an integration changed.", |fact| subject::health(&fact.integration, "changed");
+    HealthCompared, "health.compared.v1", "HEALTH", "sb.v1.health.{integration}.compared",
+        "An integration was compared with what is usual for it.", |fact| subject::health(&fact.integration, "compared");
     UsageCounted, "usage.counted.v1", "USAGE", "sb.v1.usage.{integration}.counted",
         "Calls of one integration, counted.", |fact| subject::usage(&fact.integration);
     AlertRaised, "alert.raised.v1", "ALERTS", "sb.v1.alert.{severity}.{source}.raised",

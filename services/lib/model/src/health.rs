@@ -56,8 +56,10 @@ impl Health {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It answered later than the configured limit.
+    /// It answered later than the configured limit, or much later than it usually does at this hour.
     Slow,
+    /// More calls fail than usual, though most succeed.
+    MoreErrors,
     /// The provider's short window was exceeded (429).
     ThrottledBurst,
     /// The provider's daily or monthly quota, or its credit, is used up.
@@ -99,6 +101,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Slow => "slow",
+            Self::MoreErrors => "more_errors",
             Self::ThrottledBurst => "throttled_burst",
             Self::QuotaExhausted => "quota_exhausted",
             Self::Banned => "banned",
@@ -126,6 +129,7 @@ impl Reason {
                 Health::Down
             }
             Self::Slow
+            | Self::MoreErrors
             | Self::ThrottledBurst
             | Self::QuotaExhausted
             | Self::BadCredentials
@@ -146,6 +150,7 @@ impl Reason {
         matches!(
             self,
             Self::Slow
+                | Self::MoreErrors
                 | Self::ThrottledBurst
                 | Self::ClockSkew
                 | Self::Forbidden
@@ -217,6 +222,42 @@ pub struct Observed {
     /// A sentence for people, without secrets; at most 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+/// An integration was compared with what is usual for it at this hour: it got worse, still is, or is no longer.
+///
+/// Told while it is worse after each span that was compared, and once when that is over. It never says more than
+/// `degraded`, and nothing where too little is known of what is usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct HealthCompared {
+    /// Which integration.
+    pub integration: IntegrationId,
+    /// Its provider.
+    pub provider: ProviderId,
+    /// Whose observations were compared.
+    pub check: Check,
+    /// Whether it is worse than usual. False: that is over.
+    pub worse: bool,
+    /// What is, or was, worse: `slow` or `more_errors`.
+    pub reason: Reason,
+    /// The end of the span that was compared.
+    pub at: Timestamp,
+    /// When the first span began that was worse.
+    pub since: Timestamp,
+    /// Until when this counts unless it is told again: whoever tells it may be gone.
+    pub until: Timestamp,
+    /// Calls in the spans that show it.
+    pub requests: u64,
+    /// What 95 of 100 answers did not exceed, in milliseconds. Absent where nothing answered.
+    pub p95_ms: Option<u32>,
+    /// What that usually is at this hour, in milliseconds. Absent where too little is known.
+    pub usual_p95_ms: Option<u32>,
+    /// Failing calls in a million.
+    pub errors_ppm: u32,
+    /// What that usually is at this hour. Absent where too little is known.
+    pub usual_errors_ppm: Option<u32>,
+    /// The same as a sentence for people.
+    pub detail: String,
 }
 
 /// The health of an integration changed.
