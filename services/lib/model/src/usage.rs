@@ -1,10 +1,17 @@
 //! Usage: what passed, counted.
 
+mod sketch;
+
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{IntegrationId, ProviderId, Timestamp};
+use crate::health::Reason;
+use crate::{IntegrationId, ProviderId, RouteId, Timestamp};
+
+pub use sketch::{BUCKETS, Sketch};
 
 /// Calls of one integration in one short span, counted by one gateway or prober.
 ///
@@ -26,17 +33,23 @@ pub struct UsageCounted {
     pub counts: Vec<Count>,
 }
 
-/// Calls of one endpoint by one caller.
+/// Calls of one endpoint by one caller, by one way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Count {
     /// A bounded name of the endpoint: `/v2/aggs`.
     pub endpoint: String,
     /// Who called: an actor; `system:prober` for probes.
     pub actor: String,
+    /// The route by which they came. Absent: past any route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
     /// Calls that were sent to the provider.
     pub requests: u64,
     /// Those that failed.
     pub errors: u64,
+    /// What was wrong with those that failed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<Reason, u64>,
     /// Answers that came from the cache instead.
     #[serde(default)]
     pub cache_hits: u64,
@@ -49,6 +62,10 @@ pub struct Count {
     /// Sum of the times to the answers' heads, in milliseconds.
     #[serde(default)]
     pub latency_sum_ms: u64,
+    /// These times, as counts of buckets: `<bucket>:<count>,…`. Bucket n below 128 is n microseconds; further on each power of
+    /// two has 64 of one width, so that bucket 128 begins at 128 microseconds, 192 at 256, 256 at 512.
+    #[serde(default, skip_serializing_if = "Sketch::is_empty")]
+    pub latency: Sketch,
     /// What it cost, in millionths of a US dollar.
     #[serde(default)]
     pub cost_micros: u64,
@@ -65,8 +82,14 @@ pub struct Count {
     /// [`OTHER_MODEL`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelCount>,
+    /// Names of models that answered and have no price, as they called themselves: what they used is counted as
+    /// [`OTHER_MODEL`]. At most [`UNPRICED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpriced_models: Vec<String>,
 }
 
+/// Models without a price that one [`Count`] names.
+pub const UNPRICED_MAX: usize = 4;
 /// Models that are counted apart in one [`Count`].
 pub const MODELS_MAX: usize = 16;
 /// The model of those that found no place of their own.
@@ -114,6 +137,35 @@ impl Tokens {
 }
 
 impl Count {
+    /// Adds what others counted of the same endpoint, caller and way.
+    pub fn add(&mut self, more: &Self) {
+        self.requests = self.requests.saturating_add(more.requests);
+        self.errors = self.errors.saturating_add(more.errors);
+        for (reason, times) in &more.reasons {
+            *self.reasons.entry(*reason).or_default() += times;
+        }
+        self.cache_hits = self.cache_hits.saturating_add(more.cache_hits);
+        self.request_bytes = self.request_bytes.saturating_add(more.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_add(more.response_bytes);
+        self.latency_sum_ms = self.latency_sum_ms.saturating_add(more.latency_sum_ms);
+        self.latency.merge(&more.latency);
+        self.cost_micros = self.cost_micros.saturating_add(more.cost_micros);
+        self.messages_sent = self.messages_sent.saturating_add(more.messages_sent);
+        self.messages_received = self.messages_received.saturating_add(more.messages_received);
+        self.tokens.add(&more.tokens);
+        more.models.iter().for_each(|model| self.add_model(model));
+        more.unpriced_models.iter().for_each(|model| self.add_unpriced(model));
+    }
+
+    /// Names a model that has no price.
+    pub fn add_unpriced(&mut self, model: &str) {
+        if self.unpriced_models.len() < UNPRICED_MAX
+            && !self.unpriced_models.iter().any(|known| known == model)
+        {
+            self.unpriced_models.push(model.to_owned());
+        }
+    }
+
     /// Adds what a model used, at its place among the models.
     pub fn add_model(&mut self, more: &ModelCount) {
         let at = self.models.iter().position(|known| known.model == more.model);
