@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::budget::Budget;
 use model::config::Kind;
 use model::id::Slug;
 use model::integration::Integration;
 use model::key::Key;
+use model::rule::Rule;
 use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
 use model::token::{Role, Token};
 use model::webhook::Webhook;
@@ -83,6 +85,10 @@ pub struct Config {
     pub users: BTreeMap<Slug, Kept<User>>,
     /// Silences.
     pub silences: BTreeMap<Slug, Kept<Silence>>,
+    /// Alert rules that somebody made, and built-in ones that somebody changed.
+    pub rules: BTreeMap<Slug, Kept<Rule>>,
+    /// Budgets.
+    pub budgets: BTreeMap<Slug, Kept<Budget>>,
 }
 
 /// The strong entity tag of a document at a revision.
@@ -126,6 +132,8 @@ impl Config {
             Kind::Token => put!(tokens),
             Kind::User => put!(users),
             Kind::Silence => put!(silences),
+            Kind::Rule => put!(rules),
+            Kind::Budget => put!(budgets),
         }
         Ok(())
     }
@@ -183,6 +191,8 @@ named! {
     Token, TokenId, |it| it.id;
     User, Slug, |it| it.id;
     Silence, Slug, |it| it.id;
+    Rule, Slug, |it| it.id;
+    Budget, Slug, |it| it.id;
 }
 
 /// A stored document is not what this program writes.

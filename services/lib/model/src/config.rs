@@ -20,6 +20,8 @@ pub enum Kind {
     Token,
     User,
     Silence,
+    Rule,
+    Budget,
 }
 
 impl Kind {
@@ -33,6 +35,8 @@ impl Kind {
             Self::Token => "token",
             Self::User => "user",
             Self::Silence => "silence",
+            Self::Rule => "rule",
+            Self::Budget => "budget",
         }
     }
 }
