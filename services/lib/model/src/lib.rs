@@ -18,7 +18,6 @@ pub mod delivery;
 pub mod health;
 pub mod integration;
 pub mod key;
-pub mod latency;
 pub mod merge;
 pub mod operation;
 pub mod period;

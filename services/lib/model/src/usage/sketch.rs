@@ -57,6 +57,13 @@ impl Sketch {
         self.add_to(bucket(micros), 1);
     }
 
+    /// Counts the same time so often.
+    pub fn add_times(&mut self, micros: u64, times: u64) {
+        if times > 0 {
+            self.add_to(bucket(micros), times);
+        }
+    }
+
     fn add_to(&mut self, bucket: usize, count: u64) {
         let power = u8::try_from(bucket / PER_POWER).unwrap_or(u8::MAX);
         let at = match self.powers.iter().position(|(known, _)| *known >= power) {
