@@ -75,6 +75,9 @@ pub(crate) fn undress_answer(headers: &mut HeaderMap) {
 
 /// Takes off what is `gone`, and what `Connection` names.
 fn strip(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
+    if !headers.contains_key(CONNECTION) {
+        return take_off(headers, gone);
+    }
     let named = headers
         .get_all(CONNECTION)
         .iter()

@@ -3,7 +3,7 @@
 //! Pure: a date is measured by the answer's own `Date`, never by our clock, so a skewed clock on either side
 //! changes nothing. Without a `Date` an absolute time says nothing.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use model::Timestamp;
 
@@ -77,23 +77,12 @@ fn scaled(text: &str, nanos: u128) -> Option<Duration> {
     Some(Duration::from_nanos(u64::try_from(total).ok()?))
 }
 
-/// Reads an HTTP date in its only modern form: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Reads an HTTP date in any of its three forms (RFC 9110, section 5.6.7), the modern one being
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    if text.len() > TEXT_BYTES_MAX {
-        return None;
-    }
-    let mut parts = text.trim().split_once(", ")?.1.split(' ');
-    let day: u8 = parts.next()?.parse().ok()?;
-    let month = parts.next()?;
-    let month = MONTHS.iter().position(|m| *m == month)? + 1;
-    let year: u16 = parts.next()?.parse().ok()?;
-    let time = parts.next()?;
-    if parts.next() != Some("GMT") || parts.next().is_some() || time.len() != 8 {
-        return None;
-    }
-    Timestamp::parse(&format!("{year:04}-{month:02}-{day:02}T{time}Z")).ok()
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(i64::try_from(since.as_millis()).ok()?))
 }
 
 #[cfg(test)]
@@ -117,6 +106,9 @@ mod tests {
         check("250ms", Some(250));
         check("1h2m3.5s", Some(3_723_500));
         check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60_000));
+        // The forms that nobody writes any more, and everybody must read.
+        check("Sunday, 06-Nov-94 08:50:37 GMT", Some(60_000));
+        check("Sun Nov  6 08:50:37 1994", Some(60_000));
     }
 
     #[test]
