@@ -6,6 +6,11 @@
 mod settings;
 mod telemetry;
 
+pub mod anomaly;
+pub mod degrade;
+pub mod forecast;
+mod order;
+
 mod answer;
 mod count;
 mod notice;
