@@ -21,10 +21,12 @@ struct Step {
 const SQLITE: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/sqlite/0002_urgency.sql") },
+    Step { version: 5, name: "rules", text: include_str!("../migrations/sqlite/0005_rules.sql") },
 ];
 const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/postgres/0002_urgency.sql") },
+    Step { version: 5, name: "rules", text: include_str!("../migrations/postgres/0005_rules.sql") },
 ];
 
 /// How long a replica waits for another one that migrates.

@@ -10,6 +10,7 @@ mod deliveries;
 mod lanes;
 mod migrate;
 mod outbox;
+mod rules;
 mod shelves;
 mod urgency;
 mod usage;
