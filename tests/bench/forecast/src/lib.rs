@@ -2,8 +2,8 @@
 //!
 //! Has nothing of its own.
 
-pub use judgement::{anomaly, forecast};
 pub(crate) use judgement::order;
+pub use judgement::{anomaly, forecast};
 
 #[path = "../../../../services/meter/src"]
 mod judgement {
