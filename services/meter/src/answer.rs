@@ -45,7 +45,7 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     let endpoints = meter.store.usage_by_endpoint(&id, span.from, span.to).await?;
     let history = meter.store.usage_history(&id, span.from, span.to, step).await?;
     let mut used = Vec::with_capacity(quotas.len());
-    let mut forecast = Forecast { exhausts_at: None, requests_at_reset: expected(span, at, total.requests) };
+    let mut forecast = Forecast { exhausts_at: None, requests_at_reset: expected(span, at, total.requests), ..Forecast::default() };
     let mut longest = 0;
     for quota in quotas {
         let span = window::at(at, quota.per, &quota.timezone);
@@ -67,6 +67,7 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
             limit: quota.requests,
             near: quota.near,
             resets_at: span.to,
+            forecast: Forecast::default(),
         });
     }
     Ok(Usage {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+pub use crate::forecast::Forecast;
 use crate::health::{Health, Observed, Reason};
 use crate::integration::Integration;
 use crate::webhook::WebhookKind;
@@ -213,7 +214,8 @@ pub struct Usage {
     pub endpoints: Vec<EndpointUse>,
     /// By hour for a day, by day for a week or month; only spans with calls.
     pub history: Vec<SpanUse>,
-    /// Where it goes.
+    /// Where it goes: calls and cost at the end of the longest limit's window (of the asked window without limits), and
+    /// when the first limit of a day or more is used up.
     pub forecast: Forecast,
 }
 
@@ -234,6 +236,9 @@ pub struct QuotaUse {
     pub near_limit: bool,
     /// When the window ends.
     pub resets_at: Timestamp,
+    /// Where it goes.
+    #[serde(default)]
+    pub forecast: Forecast,
 }
 
 /// Calls of one endpoint.
@@ -258,13 +263,4 @@ pub struct SpanUse {
     pub errors: u64,
     /// What they cost, in millionths of a US dollar.
     pub cost_micros: u64,
-}
-
-/// Where use goes if it goes on as since the window's start. Null where there is not enough data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct Forecast {
-    /// When the first limit of a day or more is used up; null when none will be before its reset.
-    pub exhausts_at: Option<Timestamp>,
-    /// Calls at the end of the longest limit's window, or of the asked window without limits.
-    pub requests_at_reset: Option<u64>,
 }

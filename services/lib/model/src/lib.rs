@@ -15,6 +15,7 @@ pub mod budget;
 pub mod cache;
 pub mod config;
 pub mod delivery;
+pub mod forecast;
 pub mod health;
 pub mod integration;
 pub mod key;
