@@ -13,7 +13,7 @@ mod project;
 
 pub use history::History;
 pub use profile::Method;
-pub use project::{Forecast, Interval, Projection, Window, forecast};
+pub use project::{Forecast, Interval, Outlook, Projection, Window, forecast};
 
 /// Hours of increases below which there is no forecast.
 pub const BUCKETS_MIN: usize = 12;

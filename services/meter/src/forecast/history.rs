@@ -81,15 +81,25 @@ impl History {
         self.hours.back().map(|hour| hour.start + HOUR_SECS)
     }
 
+    /// The quota's wall clock.
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// The hour of the week at a time, on the wall clock.
     pub(super) fn cell(&self, seconds: i64) -> usize {
-        let Ok(at) = Timestamp::from_second(seconds) else {
-            return 0;
-        };
-        let local = self.zone.to_datetime(at);
-        let day = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
-        day * 24 + usize::from(local.hour().unsigned_abs())
+        cell(&self.zone, seconds)
     }
+}
+
+/// The hour of the week at a time, on a wall clock.
+pub(super) fn cell(zone: &TimeZone, seconds: i64) -> usize {
+    let Ok(at) = Timestamp::from_second(seconds) else {
+        return 0;
+    };
+    let local = zone.to_datetime(at);
+    let day = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+    day * 24 + usize::from(local.hour().unsigned_abs())
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! as long again as the window is, so that a quota that lasts beyond its reset can say by how much.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::BUCKETS_MIN;
-use super::history::{HOUR_SECS, History};
+use super::history::{HOUR_SECS, History, cell};
 use super::past;
 use super::profile::{Method, Profile};
 
@@ -67,43 +68,71 @@ pub struct Interval {
     pub high: f64,
 }
 
+/// What a history says of the hours to come, whatever was used and may be. It holds until the next hour is known.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    zone: TimeZone,
+    profile: Profile,
+    /// The share that a forecast of such a length may be off by; `None` when too few past ones could be checked.
+    spread: Option<f64>,
+}
+
 /// What can be said at `now` of a window, from the hours in `history` that ended by then.
 ///
 /// For windows of a day or longer: a shorter one is over before a forecast helps.
 pub fn forecast(history: &History, window: &Window, now: Timestamp) -> Forecast {
-    let (from, seconds, until) = (window.from.as_second(), now.as_second(), window.until.as_second());
-    let known = history.between(i64::MIN, seconds).count();
-    if known < BUCKETS_MIN {
-        return Forecast::NotEnoughData { known };
+    match Outlook::new(history, window.from, window.until, now) {
+        Ok(outlook) => Forecast::Known(outlook.project(window, now)),
+        Err(known) => Forecast::NotEnoughData { known },
     }
-    // The running hour is not in the history: what has come of it is in `used` only.
-    let as_of = history.ends().map_or(seconds, |ends| ends.min(seconds));
-    let Some(profile) = Profile::at(history, from, as_of) else {
-        return Forecast::NotEnoughData { known };
-    };
-    let end = until.max(seconds);
-    let spread = past::spread(history, profile.method, from, as_of, end);
-    let walk = Walk { history, profile: &profile, now: seconds };
-    let rest = walk.sum(end);
-    let reached = |ratio: f64| window.limit.and_then(|limit| walk.reaches(limit - window.used, ratio));
-    let lasts_until = reached(1.0);
-    Forecast::Known(Projection {
-        method: profile.method,
-        exhausts_at: lasts_until.filter(|at| *at < window.until),
-        lasts_until,
-        earliest: spread.and_then(|spread| reached(1.0 + spread)),
-        latest: spread.and_then(|spread| reached(1.0 - spread)),
-        at_reset: window.used + rest,
-        at_reset_interval: spread.map(|spread| Interval {
-            low: window.used + rest * (1.0 - spread),
-            high: window.used + rest * (1.0 + spread),
-        }),
-    })
+}
+
+impl Outlook {
+    /// What a history says at `now` of a window from `from` to `until`. `Err`: only so many hours of `BUCKETS_MIN` are known.
+    pub fn new(
+        history: &History,
+        from: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Outlook, usize> {
+        let (from, seconds, until) = (from.as_second(), now.as_second(), until.as_second());
+        let known = history.between(i64::MIN, seconds).count();
+        if known < BUCKETS_MIN {
+            return Err(known);
+        }
+        // The running hour is not in the history: what has come of it is in `used` only.
+        let as_of = history.ends().map_or(seconds, |ends| ends.min(seconds));
+        let profile = Profile::at(history, from, as_of).ok_or(known)?;
+        let spread = past::spread(history, profile.method, from, as_of, until.max(seconds));
+        Ok(Outlook { zone: history.zone().clone(), profile, spread })
+    }
+
+    /// Where a figure is heading, of which so much was used by `now`.
+    pub fn project(&self, window: &Window, now: Timestamp) -> Projection {
+        let seconds = now.as_second();
+        let walk = Walk { zone: &self.zone, profile: &self.profile, now: seconds };
+        let rest = walk.sum(window.until.as_second().max(seconds));
+        let reached = |ratio: f64| window.limit.and_then(|limit| walk.reaches(limit - window.used, ratio));
+        let lasts_until = reached(1.0);
+        let spread = self.spread;
+        Projection {
+            method: self.profile.method,
+            exhausts_at: lasts_until.filter(|at| *at < window.until),
+            lasts_until,
+            earliest: spread.and_then(|spread| reached(1.0 + spread)),
+            latest: spread.and_then(|spread| reached(1.0 - spread)),
+            at_reset: window.used + rest,
+            at_reset_interval: spread.map(|spread| Interval {
+                low: window.used + rest * (1.0 - spread),
+                high: window.used + rest * (1.0 + spread),
+            }),
+        }
+    }
 }
 
 /// The way ahead from now.
 struct Walk<'a> {
-    history: &'a History,
+    zone: &'a TimeZone,
     profile: &'a Profile,
     now: i64,
 }
@@ -116,7 +145,7 @@ impl Walk<'_> {
             let start = first + hour * HOUR_SECS;
             let (begins, ends) = (start.max(self.now), start + HOUR_SECS);
             let share = (ends - begins) as f64 / HOUR_SECS as f64;
-            (ends, ends - begins, self.profile.hour(self.history.cell(begins)) * share)
+            (ends, ends - begins, self.profile.hour(cell(self.zone, begins)) * share)
         })
     }
 
