@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use catalogue::Provider;
 use model::auth::Auth;
 use model::integration::{CUSTOM_PROVIDER, Integration};
+use model::quota::{self, Fault};
 use model::route::{Order, Route};
 use model::webhook::{Rate, Schedule};
 use runtime::Problem;
@@ -15,8 +16,6 @@ use crate::state::Api;
 
 /// Integrations in one route.
 const MEMBERS_MAX: usize = 16;
-/// Quotas of one integration.
-const QUOTAS_MAX: usize = 16;
 /// Statuses after which one integration is asked again.
 const RETRY_STATUSES_MAX: u64 = 20;
 /// Names of models that one integration maps, and the characters of a name.
@@ -212,27 +211,13 @@ fn models(it: &Integration) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Limits that can never be met, with the first thing that is wrong.
 fn quotas(it: &Integration) -> Result<(), Problem> {
-    if it.quotas.len() > QUOTAS_MAX {
-        return Err(Problem::validation("/quotas", format!("at most {QUOTAS_MAX}")));
-    }
-    let mut names = BTreeSet::new();
-    for (i, quota) in it.quotas.iter().enumerate() {
-        if quota.requests == 0 {
-            return Err(Problem::validation(
-                format!("/quotas/{i}/requests"),
-                "must be at least 1: a limit of 0 can never be met",
-            ));
-        }
-        if quota.name.is_empty() || quota.name.len() > 63 || !names.insert(&quota.name) {
-            return Err(Problem::validation(
-                format!("/quotas/{i}/name"),
-                "must be 1 to 63 characters and unique in the integration",
-            ));
-        }
-        zone(&format!("/quotas/{i}/timezone"), &quota.timezone)?;
-    }
-    Ok(())
+    // How many gateways share an estimate is theirs to know.
+    let wrong = quota::compile(&it.quotas, 1).err().and_then(|faults| faults.into_iter().next());
+    wrong.map_or(Ok(()), |Fault { pointer, why }| {
+        Err(Problem::validation(format!("/quotas{pointer}"), why.to_string()))
+    })
 }
 
 fn zone(pointer: &str, name: &str) -> Result<(), Problem> {

@@ -55,15 +55,15 @@ impl Near {
         Self {
             until_ms: AtomicI64::new(i64::MIN),
             scarce_until_ms: AtomicI64::new(i64::MIN),
-            quotas: quotas.to_vec(),
-            counted: quotas.iter().map(|_| counted()).collect(),
+            quotas: quotas.iter().filter(|quota| counts(quota)).cloned().collect(),
+            counted: quotas.iter().filter(|quota| counts(quota)).map(|_| counted()).collect(),
             heard: Mutex::default(),
         }
     }
 
     /// Whether it counts these quotas.
     pub(crate) fn is_of(&self, quotas: &[Quota]) -> bool {
-        self.quotas == quotas
+        self.quotas.iter().eq(quotas.iter().filter(|quota| counts(quota)))
     }
 
     /// Whether a limit is nearly reached.
@@ -97,8 +97,8 @@ impl Near {
         let _one = self.lock();
         if now.as_millis() >= counted.ends_ms.load(Ordering::Relaxed) {
             counted.used.store(0, Ordering::Relaxed);
-            let ends = window::end(now, quota.per, &quota.timezone);
-            counted.ends_ms.store(ends.as_millis(), Ordering::Relaxed);
+            let ends = quota.per.map_or(i64::MAX, |per| window::end(now, per, quota.zone()).as_millis());
+            counted.ends_ms.store(ends, Ordering::Relaxed);
         }
     }
 
@@ -165,6 +165,11 @@ impl Near {
     fn lock(&self) -> MutexGuard<'_, Vec<Heard>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether calls that are sent are all there is to count.
+fn counts(quota: &Quota) -> bool {
+    quota.per.is_some() && quota.counts_calls()
 }
 
 #[cfg(test)]

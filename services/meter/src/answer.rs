@@ -48,7 +48,8 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     let mut forecast = Forecast { exhausts_at: None, requests_at_reset: expected(span, at, total.requests), ..Forecast::default() };
     let mut longest = 0;
     for quota in quotas {
-        let span = window::at(at, quota.per, &quota.timezone);
+        let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
+        let span = window::at(at, per, quota.zone());
         let count = meter.store.usage_total(&id, span.from, span.to).await?.requests;
         let length = span.to.since(span.from).as_secs();
         if length >= 24 * 3600 {

@@ -107,7 +107,7 @@ async fn every_query_of_a_dashboard_returns_data() {
     admin.make("/keys", key).await;
     let base_url = outside.instance("poly-main").base_url();
     let main = json!({"id": "poly-main", "provider": "polygon", "key": "poly-main", "base_url": base_url,
-        "probe": {"every_secs": 1}, "quotas": [{"name": "day", "requests": 100_000, "per": "day"}]});
+        "probe": {"every_secs": 1}, "quotas": [{"name": "day", "requests": 100_000, "per": "day", "timezone": "UTC"}]});
     admin.make("/integrations", main).await;
     let route =
         json!({"id": "quotes", "integrations": ["poly-main", "poly-backup"], "cache": {"ttl_secs": 1}});

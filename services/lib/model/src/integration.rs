@@ -13,6 +13,8 @@ use crate::merge::Merge;
 use crate::operation::Operation;
 use crate::{IntegrationId, KeyId, ProviderId};
 
+pub use crate::quota::Quota;
+
 /// The provider id of an integration that brings its own address and scheme.
 pub const CUSTOM_PROVIDER: &str = "custom";
 
@@ -60,9 +62,13 @@ pub struct Integration {
     /// How it is probed; what is absent comes from the catalogue.
     #[serde(default)]
     pub probe: Probe,
-    /// Limits that it must keep to. Absent: the catalogue's.
+    /// Limits that it must keep to. Absent: the catalogue's that hold for everybody, and those of the plan that
+    /// `settings.plan` names.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+    /// Whether the catalogue's limits are kept to where `quotas` names none.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub preset_quotas: bool,
     /// What a call costs.
     #[serde(default)]
     pub cost: Cost,
@@ -149,24 +155,6 @@ pub struct Probe {
     /// Milliseconds from which on an answer is slow.
     #[serde(default)]
     pub slow_ms: Option<u32>,
-}
-
-/// A limit of the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    /// Its name, unique in the integration.
-    pub name: String,
-    /// Requests allowed in a window.
-    pub requests: u64,
-    /// The window.
-    pub per: Window,
-    /// The zone in which windows of a day and more begin: an IANA name.
-    #[serde(default = "utc")]
-    pub timezone: String,
-    /// The share from which on it is near its limit: above 0, at most 1.
-    #[serde(default = "near")]
-    pub near: Ratio,
 }
 
 /// A calendar window. Begins at the full second, minute, hour; at midnight; on Monday; on the first.
@@ -267,12 +255,13 @@ fn production() -> String {
     "production".to_owned()
 }
 
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
 const fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 const fn timeout_ms() -> u32 {
@@ -285,10 +274,6 @@ const fn attempts() -> u8 {
 
 const fn backoff_ms() -> u32 {
     200
-}
-
-const fn near() -> Ratio {
-    Ratio(800_000)
 }
 
 #[cfg(test)]
@@ -305,15 +290,16 @@ mod tests {
                       {"name":"month","requests":50000,"per":"month","timezone":"UTC","near":0.8}],
             "cost":{"per_request_micros":0},"params":{}});
         let read: Integration = serde_json::from_value(body).expect("the body of the contract");
-        assert_eq!(read.quotas[0].near, near());
+        assert_eq!(read.quotas[0].near, Ratio(800_000));
+        assert_eq!(crate::quota::compile(&read.quotas, 4).expect("they can be met").len(), 2);
         assert_eq!(read.retry, Retry::default());
     }
 
     #[test]
     fn a_ratio_is_reached_exactly() {
-        assert!(near().reached(4, 5));
-        assert!(!near().reached(799, 1000));
+        assert!(Ratio(800_000).reached(4, 5));
+        assert!(!Ratio(800_000).reached(799, 1000));
         assert!(serde_json::from_str::<Ratio>("0").is_err());
-        assert_eq!(serde_json::to_string(&near()).expect("serialises"), "0.8");
+        assert_eq!(serde_json::to_string(&Ratio(800_000)).expect("serialises"), "0.8");
     }
 }

@@ -1,14 +1,12 @@
 //! A provider's limits, and the headers in which its answers say what is left.
 
-use model::integration::{Quota, Ratio, Window};
+use model::integration::Window;
+use model::quota::{self, Kind, Quota};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Provider, endpoint};
-
-/// The share of a quota from which on it is near its limit, in millionths, when nobody said otherwise.
-const NEAR_MILLIONTHS: u32 = 800_000;
 
 /// One documented limit. Exactly one of `requests` and `weight`, and exactly one of `per` and `window_secs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -195,18 +193,24 @@ impl Limit {
         fitting.max_by_key(|(fit, _)| *fit).map_or(1, |(_, units)| units)
     }
 
-    /// As an integration's quota. `None` when it counts weight, has a window without a name, or is about some paths only.
-    pub fn as_quota(&self) -> Option<Quota> {
-        if !self.paths.is_empty() {
-            return None;
+    /// As an integration's quota.
+    pub fn as_quota(&self) -> Quota {
+        let weights = self.weights.iter();
+        Quota {
+            window_secs: self.window_secs,
+            timezone: self.timezone.clone().or_else(|| self.per.map(|_| "UTC".to_owned())),
+            kind: Some(match self.kind {
+                LimitKind::Rolling => Kind::Rolling,
+                LimitKind::Calendar => Kind::Calendar,
+                LimitKind::Bucket => Kind::Bucket,
+            }),
+            burst: self.burst,
+            paths: self.paths.clone(),
+            weights: weights
+                .map(|weight| quota::Weight { path: weight.path.clone(), units: weight.units.into() })
+                .collect(),
+            ..Quota::new(self.name.clone(), self.amount(), self.per)
         }
-        Some(Quota {
-            name: self.name.clone(),
-            requests: self.requests?,
-            per: self.per?,
-            timezone: self.timezone.clone().unwrap_or_else(|| "UTC".to_owned()),
-            near: Ratio::from_millionths(NEAR_MILLIONTHS),
-        })
     }
 }
 
@@ -217,8 +221,17 @@ impl Provider {
         self.limits.iter().filter(move |l| l.plan.is_none() || l.plan.as_deref() == plan)
     }
 
-    /// The quotas that an integration has which names none.
+    /// The quotas that are shown of an integration which names none: those that counted calls tell of, of a window with a
+    /// name.
     pub fn preset_quotas(&self) -> Vec<Quota> {
-        self.limits_of(None).filter_map(Limit::as_quota).collect()
+        let quotas = self.limits_of(None).map(Limit::as_quota);
+        quotas.filter(|quota| quota.per.is_some() && quota.counts_calls()).collect()
+    }
+
+    /// The quotas that an integration keeps to which names none: those of everybody, and those of its plan. Which plan a key
+    /// is of nobody knows until somebody says; to keep to a smaller one would refuse calls that were paid for.
+    pub fn kept_quotas(&self, plan: Option<&str>) -> Vec<Quota> {
+        let kept = self.limits.iter().filter(|l| l.plan.is_none() || l.plan.as_deref() == plan);
+        kept.filter(|limit| !limit.unsourced).map(Limit::as_quota).collect()
     }
 }

@@ -138,7 +138,7 @@ fn a_new_account_starts_with_the_free_plans_limits() {
     let kucoin = get("kucoin").limits.iter().find(|l| l.name == "public").expect("the pool");
     assert_eq!(kucoin.units("/api/v1/market/stats?symbol=BTC-USDT"), 15);
     assert_eq!(kucoin.units("/api/v1/orders"), 0);
-    assert_eq!(get("tiingo").preset_quotas()[1].timezone, "America/New_York");
+    assert_eq!(get("tiingo").preset_quotas()[1].zone(), "America/New_York");
 }
 
 #[test]
