@@ -3,7 +3,7 @@
 use model::ask::{Answer, EndpointUse, Forecast, QuotaUse, Refused, SpanUse, Usage, UsageOf};
 use model::integration::Window;
 use model::{Timestamp, subject};
-use store::Step;
+use store::{Facet, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Meter, window};
@@ -42,15 +42,19 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     };
     let span = window::at(at, per, "UTC");
     let total = meter.store.usage_total(&id, span.from, span.to).await?;
-    let endpoints = meter.store.usage_by_endpoint(&id, span.from, span.to).await?;
+    let endpoints = meter.store.usage_by(&id, Facet::Endpoint, span.from, span.to).await?;
     let history = meter.store.usage_history(&id, span.from, span.to, step).await?;
     let mut used = Vec::with_capacity(quotas.len());
-    let mut forecast = Forecast { exhausts_at: None, requests_at_reset: expected(span, at, total.requests), ..Forecast::default() };
+    let mut forecast = Forecast {
+        exhausts_at: None,
+        requests_at_reset: expected(span, at, total.requests),
+        ..Forecast::default()
+    };
     let mut longest = 0;
     for quota in quotas {
         let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
         let span = window::at(at, per, quota.zone());
-        let count = meter.store.usage_total(&id, span.from, span.to).await?.requests;
+        let count = meter.store.usage_in_window(&id, span.from, span.to, at).await?.requests;
         let length = span.to.since(span.from).as_secs();
         if length >= 24 * 3600 {
             let ends = exhausts(span, at, count, quota.requests);

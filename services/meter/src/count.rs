@@ -6,6 +6,7 @@
 use bus::{Message, Outcome};
 use metrics::counter;
 use model::usage::UsageCounted;
+use store::Plans;
 
 use crate::telemetry::COUNTED;
 use crate::{Meter, notice};
@@ -18,7 +19,7 @@ pub(crate) async fn count(meter: &Meter, message: &Message) -> Outcome {
     let (id, counted) = (event.id, event.data);
     let integration = counted.integration.clone();
     let at = counted.to;
-    match meter.store.count(&[(id, counted)]).await {
+    match meter.store.count(&[(id, counted)], &plans(meter)).await {
         Ok(new) => {
             let outcome = if new.first() == Some(&true) { "new" } else { "seen" };
             counter!(COUNTED, "outcome" => outcome).increment(1);
@@ -33,4 +34,11 @@ pub(crate) async fn count(meter: &Meter, message: &Message) -> Outcome {
             Outcome::Retry
         }
     }
+}
+
+/// The plans of integrations that have one.
+fn plans(meter: &Meter) -> Plans {
+    let snapshot = meter.snapshot.borrow().clone();
+    let integrations = snapshot.iter().flat_map(|snapshot| snapshot.integrations.values());
+    integrations.filter_map(|one| Some((one.id.clone(), one.cost.plan.clone()?))).collect()
 }

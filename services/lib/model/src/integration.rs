@@ -11,6 +11,7 @@ use crate::auth::Auth;
 use crate::cache::Caching;
 use crate::merge::Merge;
 use crate::operation::Operation;
+use crate::price::{Plan, TokenPrice};
 use crate::{IntegrationId, KeyId, ProviderId};
 
 pub use crate::quota::Quota;
@@ -243,12 +244,18 @@ impl utoipa::PartialSchema for Ratio {
 impl ToSchema for Ratio {}
 
 /// What calls cost, in millionths of a US dollar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
-    /// For one request.
+    /// For one request; 0 is as the catalogue has it. At most 1,000 dollars.
     #[serde(default)]
     pub per_request_micros: u64,
+    /// What tokens of models cost, before what the catalogue says of them. At most 200, none twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<TokenPrice>,
+    /// A plan by the month with what it includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
 }
 
 fn production() -> String {

@@ -22,6 +22,7 @@ pub mod key;
 pub mod merge;
 pub mod operation;
 pub mod period;
+pub mod price;
 pub mod quota;
 pub mod route;
 pub mod rule;

@@ -15,8 +15,6 @@ pub(crate) enum Consumer {
     Alerts,
     /// Deliveries made of alerts.
     Webhooks,
-    /// Usage counts.
-    Meter,
 }
 
 impl Consumer {
@@ -24,7 +22,6 @@ impl Consumer {
         match self {
             Self::Alerts => "alerts",
             Self::Webhooks => "webhooks",
-            Self::Meter => "meter",
         }
     }
 }

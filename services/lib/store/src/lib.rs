@@ -45,7 +45,7 @@ pub use replay::Replay;
 pub use rules::{RuleState, RuleWrite};
 pub use sessions::Session;
 pub use urgency::{OVERTAKEN_MAX, PATIENCE};
-pub use usage::{Step, Totals};
+pub use usage::{Facet, NAMES_MAX, Plans, Step, Totals};
 
 use db::Db;
 

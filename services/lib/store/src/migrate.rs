@@ -4,6 +4,8 @@
 //! database remembers the checksum of each. All missing steps run in one transaction; on PostgreSQL an advisory lock
 //! lets replicas that start together take turns.
 
+use std::collections::BTreeSet;
+
 use model::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tracing::info;
@@ -21,11 +23,13 @@ struct Step {
 const SQLITE: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/sqlite/0002_urgency.sql") },
+    Step { version: 3, name: "usage", text: include_str!("../migrations/sqlite/0003_usage.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/sqlite/0005_rules.sql") },
 ];
 const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/postgres/0002_urgency.sql") },
+    Step { version: 3, name: "usage", text: include_str!("../migrations/postgres/0003_usage.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/postgres/0005_rules.sql") },
 ];
 
@@ -51,7 +55,7 @@ pub(crate) async fn migrate(db: &Db, at: Timestamp) -> Result<()> {
         }
         tx.execute(TABLE, &[]).await?;
         let known = check(&mut tx, steps).await?;
-        for step in steps.iter().filter(|step| step.version > known) {
+        for step in steps.iter().filter(|step| !known.contains(&step.version)) {
             tx.script(step.text).await?;
             tx.execute(
                 "INSERT INTO migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
@@ -68,16 +72,16 @@ pub(crate) async fn migrate(db: &Db, at: Timestamp) -> Result<()> {
     .await
 }
 
-/// The newest step that the database has seen, 0 when none.
-async fn check(tx: &mut Tx, steps: &[Step]) -> Result<i64> {
+/// The steps that the database has seen.
+async fn check(tx: &mut Tx, steps: &[Step]) -> Result<BTreeSet<i64>> {
     let newest = steps.last().map_or(0, |step| step.version);
-    let mut known = 0;
+    let mut known = BTreeSet::new();
     for row in tx.all("SELECT version, checksum FROM migrations ORDER BY version", &[]).await? {
-        known = row.int("version")?;
-        let Some(step) = steps.iter().find(|step| step.version == known) else {
+        let seen = row.int("version")?;
+        let Some(step) = steps.iter().find(|step| step.version == seen) else {
             return Err(Error::Migration {
                 why: format!(
-                    "the database has schema {known}, this program knows schema {newest}: \
+                    "the database has schema {seen}, this program knows schema {newest}: \
                      start the newer program that migrated it"
                 ),
             });
@@ -85,12 +89,13 @@ async fn check(tx: &mut Tx, steps: &[Step]) -> Result<i64> {
         if row.text("checksum")? != checksum(step) {
             return Err(Error::Migration {
                 why: format!(
-                    "schema {known} ({}) of the database is not the one of this program: \
+                    "schema {seen} ({}) of the database is not the one of this program: \
                      start the program that made it, or use another database",
                     step.name
                 ),
             });
         }
+        known.insert(seen);
     }
     Ok(known)
 }

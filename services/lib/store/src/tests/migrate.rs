@@ -126,7 +126,13 @@ async fn a_store_in_memory_does_the_same() {
     let write = AlertWrite::Raise(raised("a1", "f1", at(1)));
     assert!(store.take_alert(&event("e1"), write, &[delivery("d1", "ops", at(1))], at(1)).await.unwrap());
     store.commit(Change::default(), at(1)).await.unwrap();
-    store.count(&[(event("u1"), counted("polygon", at(1), vec![count("/a", "user:ada", 1)]))]).await.unwrap();
+    store
+        .count(
+            &[(event("u1"), counted("polygon", at(1), vec![count("/a", "user:ada", 1)]))],
+            &crate::Plans::new(),
+        )
+        .await
+        .unwrap();
     assert_eq!(store.usage_total(&integration("polygon"), at(0), at(1)).await.unwrap().requests, 1);
     assert_eq!(store.audit_verify().await.unwrap().first_bad, None);
     assert_eq!(store.everything().await.unwrap().revision, 0);

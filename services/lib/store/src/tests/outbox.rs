@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fresh::Fresh;
 use super::on_both;
 use super::words::{at, envelope, event, raised, recorded};
+use crate::{AlertWrite, Plans};
 
 on_both! {
     events_wait_in_order_until_they_are_published
@@ -96,9 +97,15 @@ async fn a_relay_wakes_after_a_write(Fresh { store, .. }: Fresh) {
 }
 
 async fn taken_events_are_forgotten_after_their_time(Fresh { store, .. }: Fresh) {
-    let taken = super::words::counted("polygon", at(1), vec![]);
-    assert_eq!(store.count(&[(event("u1"), taken.clone())]).await.unwrap(), [true]);
+    let write = || AlertWrite::Raise(raised("a1", "f1", at(1)));
+    assert!(store.take_alert(&event("e1"), write(), &[], at(1)).await.unwrap());
+    assert!(!store.take_alert(&event("e1"), write(), &[], at(1)).await.unwrap());
     assert_eq!(store.inbox_purge(at(1), 10).await.unwrap(), 0);
-    assert_eq!(store.inbox_purge(at(2), 10).await.unwrap(), 1);
-    assert_eq!(store.count(&[(event("u1"), taken)]).await.unwrap(), [true]);
+    assert_eq!(store.inbox_purge(at(2), 10).await.unwrap(), 2);
+    assert!(store.take_alert(&event("e1"), write(), &[], at(1)).await.unwrap());
+    let counted = [(event("u1"), super::words::counted("polygon", at(1), vec![]))];
+    assert_eq!(store.count(&counted, &Plans::new()).await.unwrap(), [true]);
+    assert_eq!(store.usage_seen_purge(at(1), 10).await.unwrap(), 0);
+    assert_eq!(store.usage_seen_purge(at(3_600_000), 10).await.unwrap(), 1);
+    assert_eq!(store.count(&counted, &Plans::new()).await.unwrap(), [true]);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::usage::UsageCounted;
+use model::health::Reason;
+use model::price::Plan;
+use model::usage::{ModelCount, Tokens, UsageCounted};
 use model::{EventId, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -11,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use super::fresh::Fresh;
 use super::on_both;
 use super::words::{count, counted, event, integration};
-use crate::{Step, Store, Totals};
+use crate::{Facet, Plans, Step, Store, Totals};
 
 on_both! {
     an_event_is_counted_once
@@ -19,6 +21,10 @@ on_both! {
     spans_equal_a_naive_sum
     a_history_has_the_steps_in_which_something_passed
     old_minutes_are_forgotten
+    latencies_reasons_and_tokens_add_up
+    each_integration_is_summed_up
+    what_a_plan_includes_costs_nothing
+    what_was_counted_before_there_were_rollups_stays
 }
 
 fn time(text: &str) -> Timestamp {
@@ -32,9 +38,9 @@ async fn requests(store: &Store, from: &str, to: &str) -> u64 {
 async fn an_event_is_counted_once(Fresh { store, .. }: Fresh) {
     let usage = counted("polygon", time("2026-11-21T10:00:30Z"), vec![count("/a", "user:ada", 7)]);
     let events = [(event("u1"), usage.clone()), (event("u1"), usage.clone()), (event("u2"), usage)];
-    assert_eq!(store.count(&events).await.unwrap(), [true, false, true]);
-    assert_eq!(store.count(&events).await.unwrap(), [false, false, false]);
-    assert_eq!(store.count(&[]).await.unwrap(), Vec::<bool>::new());
+    assert_eq!(store.count(&events, &Plans::new()).await.unwrap(), [true, false, true]);
+    assert_eq!(store.count(&events, &Plans::new()).await.unwrap(), [false, false, false]);
+    assert_eq!(store.count(&[], &Plans::new()).await.unwrap(), Vec::<bool>::new());
     let (from, to) = (time("2026-11-21T10:00:00Z"), time("2026-11-21T10:01:00Z"));
     let total = store.usage_total(&integration("polygon"), from, to).await.unwrap();
     let expected = Totals {
@@ -45,6 +51,7 @@ async fn an_event_is_counted_once(Fresh { store, .. }: Fresh) {
         response_bytes: 14_000,
         latency_sum_ms: 588,
         cost_micros: 98,
+        ..Totals::default()
     };
     assert_eq!(total, expected);
     assert_eq!(
@@ -68,7 +75,7 @@ async fn events_of_many_counters_add_up(Fresh { store, .. }: Fresh) {
                         count("/b", "user:bob", 3),
                     ];
                     let usage = counted("polygon", time("2026-11-21T10:00:30Z"), counts);
-                    store.count(&[(event(&format!("u-{counter}-{n}")), usage)]).await.unwrap();
+                    store.count(&[(event(&format!("u-{counter}-{n}")), usage)], &Plans::new()).await.unwrap();
                 }
             })
         })
@@ -80,11 +87,11 @@ async fn events_of_many_counters_add_up(Fresh { store, .. }: Fresh) {
     let named = |rows: Vec<(String, Totals)>| -> Vec<_> {
         rows.into_iter().map(|(name, total)| (name, total.requests)).collect()
     };
-    let endpoints = named(store.usage_by_endpoint(&integration("polygon"), from, to).await.unwrap());
+    let endpoints = named(store.usage_by(&integration("polygon"), Facet::Endpoint, from, to).await.unwrap());
     assert_eq!(endpoints, [("/b".to_owned(), 320), ("/a".to_owned(), 160)]);
-    let actors = named(store.usage_by_actor(&integration("polygon"), from, to).await.unwrap());
+    let actors = named(store.usage_by(&integration("polygon"), Facet::Caller, from, to).await.unwrap());
     assert_eq!(actors, [("user:bob".to_owned(), 400), ("user:ada".to_owned(), 80)]);
-    assert_eq!(store.usage_by_actor(&integration("other"), from, to).await.unwrap(), []);
+    assert_eq!(store.usage_by(&integration("other"), Facet::Caller, from, to).await.unwrap(), []);
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -107,7 +114,7 @@ async fn spans_equal_a_naive_sum(Fresh { store, .. }: Fresh) {
         ));
     }
     for events in events.chunks(37) {
-        store.count(events).await.unwrap();
+        store.count(events, &Plans::new()).await.unwrap();
     }
     let spans = (0..LENGTH_MINUTES, prop_oneof![0..90_i64, 0..3_000_i64, 0..LENGTH_MINUTES]);
     for _ in 0..200 {
@@ -128,7 +135,7 @@ async fn a_history_has_the_steps_in_which_something_passed(Fresh { store, .. }: 
     {
         let usage =
             counted("polygon", time(when), vec![count("/a", "user:ada", 1), count("/b", "user:ada", 1)]);
-        store.count(&[(event(&format!("u{n}")), usage)]).await.unwrap();
+        store.count(&[(event(&format!("u{n}")), usage)], &Plans::new()).await.unwrap();
     }
     let history = async |from: &str, to: &str, step| -> Vec<(String, u64)> {
         let rows = store.usage_history(&integration("polygon"), time(from), time(to), step).await.unwrap();
@@ -136,16 +143,161 @@ async fn a_history_has_the_steps_in_which_something_passed(Fresh { store, .. }: 
     };
     let days = history("2026-10-31T12:00:00Z", "2026-11-03T00:00:00Z", Step::Day).await;
     assert_eq!(days, [("2026-10-31T00".to_owned(), 2), ("2026-11-01T00".to_owned(), 4)]);
-    let months = history("2026-10-15T00:00:00Z", "2026-12-01T00:00:00Z", Step::Month).await;
-    assert_eq!(months, [("2026-10-01T00".to_owned(), 2), ("2026-11-01T00".to_owned(), 6)]);
     let hours = history("2026-11-01T05:59:00Z", "2026-11-01T06:00:00Z", Step::Hour).await;
     assert_eq!(hours, [("2026-11-01T05".to_owned(), 2)]);
 }
 
 async fn old_minutes_are_forgotten(Fresh { store, .. }: Fresh) {
     let usage = counted("polygon", time("2026-11-21T10:00:30Z"), vec![count("/a", "user:ada", 7)]);
-    store.count(&[(event("u1"), usage)]).await.unwrap();
-    assert_eq!(store.usage_purge(Step::Minute, time("2026-11-21T10:00:00Z"), 10).await.unwrap(), 0);
-    assert_eq!(store.usage_purge(Step::Minute, time("2026-11-21T10:01:00Z"), 10).await.unwrap(), 1);
+    store.count(&[(event("u1"), usage)], &Plans::new()).await.unwrap();
+    assert_eq!(
+        store
+            .usage_purge(&integration("polygon"), Step::Minute, time("2026-11-21T10:00:00Z"), 10)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        store
+            .usage_purge(&integration("polygon"), Step::Minute, time("2026-11-21T10:01:00Z"), 2)
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(
+        store
+            .usage_purge(&integration("polygon"), Step::Minute, time("2026-11-21T10:01:00Z"), 10)
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(requests(&store, "2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z").await, 7, "the hour stays");
+}
+
+async fn latencies_reasons_and_tokens_add_up(Fresh { store, .. }: Fresh) {
+    for (n, minute) in [0, 1, 61].into_iter().enumerate() {
+        let mut with = count("/a", "user:ada", 100);
+        with.route = Some(model::RouteId::new("quotes").unwrap());
+        (0..100).for_each(|ms| with.latency.add((ms + 1) * 1_000));
+        with.reasons.insert(Reason::Timeout, 2);
+        let tokens = Tokens { input_tokens: 7, unpriced_answers: 1, ..Tokens::default() };
+        with.tokens = tokens;
+        with.add_model(&ModelCount { model: "other".to_owned(), answers: 1, tokens, cost_micros: 0 });
+        let from = Timestamp::from_millis(time("2026-11-21T10:00:30Z").as_millis() + minute * MINUTE_MS);
+        let usage = counted("polygon", from, vec![with, count("/b", "user:bob", 1)]);
+        store.count(&[(event(&format!("u{n}")), usage)], &Plans::new()).await.unwrap();
+    }
+    let (from, to) = (time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z"));
+    let id = integration("polygon");
+    let total = store.usage_total(&id, from, to).await.unwrap();
+    assert_eq!((total.requests, total.latency.count(), total.reasons[&Reason::Timeout]), (303, 300, 6));
+    assert_eq!((total.tokens.input_tokens, total.tokens.unpriced_answers), (21, 3));
+    let p95 = total.latency.per_mille(950).unwrap();
+    assert!(p95.abs_diff(95_000) <= 950, "{p95}");
+    let routes = store.usage_by(&id, Facet::Route, from, to).await.unwrap();
+    assert_eq!((routes.len(), routes[0].0.as_str(), routes[0].1.requests), (1, "quotes", 300));
+    let models = store.usage_by(&id, Facet::Model, from, to).await.unwrap();
+    assert_eq!(
+        (models[0].0.as_str(), models[0].1.requests, models[0].1.tokens.input_tokens),
+        ("other", 3, 21)
+    );
+    let hours = store.usage_history_of(&id, Facet::Endpoint, "/a", from, to, Step::Hour).await.unwrap();
+    let hours: Vec<_> = hours.iter().map(|(_, sum)| (sum.requests, sum.latency.count())).collect();
+    assert_eq!(hours, [(200, 200), (100, 100)]);
+}
+
+async fn each_integration_is_summed_up(Fresh { store, .. }: Fresh) {
+    let ids = ["a", "b", "c"].map(integration);
+    for (n, id) in ["a", "b", "b"].into_iter().enumerate() {
+        let mut with = count("/a", "user:ada", 5);
+        with.latency.add(5_000);
+        let from = Timestamp::from_millis(time("2026-11-01T22:59:30Z").as_millis() + n as i64 * 3_600_000);
+        store
+            .count(&[(event(&format!("u{n}")), counted(id, from, vec![with]))], &Plans::new())
+            .await
+            .unwrap();
+    }
+    let (from, to) = (time("2026-11-01T22:00:00Z"), time("2026-11-03T00:00:00Z"));
+    let each = store.usage_of_each(&ids, Facet::All, "", from, to).await.unwrap();
+    let each: Vec<_> =
+        each.iter().map(|(id, sum)| (id.as_str(), sum.requests, sum.latency.count())).collect();
+    assert_eq!(each, [("a", 5, 1), ("b", 10, 2)]);
+    let ada = store.usage_of_each(&ids, Facet::Caller, "user:ada", from, to).await.unwrap();
+    assert_eq!(ada.iter().map(|(_, sum)| sum.cost_micros).sum::<u64>(), 105);
+    assert_eq!(store.usage_of_each(&ids, Facet::Caller, "user:eve", from, to).await.unwrap(), []);
+    assert_eq!(store.usage_integrations().await.unwrap(), ids[..2]);
+}
+
+async fn what_a_plan_includes_costs_nothing(Fresh { store, .. }: Fresh) {
+    let plan = Plan { per_month_micros: 9, included_requests: Some(10), included_tokens: None };
+    let plans = Plans::from([(integration("polygon"), plan)]);
+    let cost = async |when: &str| {
+        let (from, to) = (time(when), Timestamp::from_millis(time(when).as_millis() + 27 * 86_400_000));
+        store.usage_total(&integration("polygon"), from, to).await.unwrap().cost_micros
+    };
+    for (n, when) in
+        ["2026-11-05T10:00:00Z", "2026-11-20T10:00:00Z", "2026-10-31T23:59:59Z"].iter().enumerate()
+    {
+        let usage =
+            counted("polygon", time(when), vec![count("/a", "user:ada", 4), count("/b", "user:ada", 4)]);
+        let events = [(event(&format!("u{n}")), usage)];
+        assert_eq!(store.count(&events, &plans).await.unwrap(), [true]);
+        assert_eq!(store.count(&events, &plans).await.unwrap(), [false]);
+    }
+    // 16 in November, of which 6 beyond, at 7 each; the late 8 of October are within its own 10.
+    assert_eq!((cost("2026-11-01T00:00:00Z").await, cost("2026-10-05T00:00:00Z").await), (42, 0));
+    let (from, to) = (time("2026-11-01T00:00:00Z"), time("2026-12-01T00:00:00Z"));
+    let endpoints = store.usage_by(&integration("polygon"), Facet::Endpoint, from, to).await.unwrap();
+    let costs: Vec<_> = endpoints.iter().map(|(name, sum)| (name.as_str(), sum.cost_micros)).collect();
+    assert_eq!(costs, [("/a", 14), ("/b", 28)]);
+}
+
+/// Takes the database back to before it had roll-ups, with counts and a taken event in it, and opens it.
+async fn what_was_counted_before_there_were_rollups_stays(Fresh { store, url }: Fresh) {
+    let first = match store.kind() {
+        "sqlite" => include_str!("../../migrations/sqlite/0001_first.sql"),
+        _ => include_str!("../../migrations/postgres/0001_first.sql"),
+    };
+    let begin = first.find("CREATE TABLE usage_counts").unwrap();
+    let end = begin + first[begin..].find(';').unwrap();
+    let mut tx = store.db().begin().await.unwrap();
+    for back in [
+        &first[begin..end],
+        "DROP TABLE usage_rollups",
+        "DROP TABLE usage_seen",
+        "DELETE FROM migrations WHERE version = 3",
+    ] {
+        tx.execute(back, &[]).await.unwrap();
+    }
+    let minute = time("2026-11-21T10:00:00Z").as_millis();
+    for (endpoint, actor) in [("/a", "user:ada"), ("/a", "user:bob"), ("/b", "user:bob")] {
+        for (step, length) in [("minute", 60_000), ("hour", 3_600_000), ("day", 86_400_000), ("month", 1)] {
+            let start = if step == "month" {
+                time("2026-11-01T00:00:00Z").as_millis()
+            } else {
+                minute - minute % length
+            };
+            let row = "INSERT INTO usage_counts VALUES ('polygon', $1, $2, $3, $4, 5, 1, 0, 0, 0, 42, 7)";
+            tx.execute(row, &crate::db::values![step, start, endpoint, actor]).await.unwrap();
+        }
+    }
+    tx.execute("INSERT INTO inbox VALUES ('meter', 'old', $1)", &crate::db::values![minute]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let again = Store::open(&url).await.unwrap();
+    let usage = counted("polygon", time("2026-11-21T10:00:30Z"), vec![count("/a", "user:ada", 7)]);
+    let events = [(event("old"), usage.clone()), (event("new"), usage)];
+    assert_eq!(again.count(&events, &Plans::new()).await.unwrap(), [false, true]);
+    for (from, to) in
+        [("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"), ("2026-11-21T10:00:00Z", "2026-11-21T10:01:00Z")]
+    {
+        let total = again.usage_total(&integration("polygon"), time(from), time(to)).await.unwrap();
+        assert_eq!((total.requests, total.errors), (22, 5));
+        let by = again.usage_by(&integration("polygon"), Facet::Caller, time(from), time(to)).await.unwrap();
+        assert_eq!(
+            by.iter().map(|(name, sum)| (name.as_str(), sum.requests)).collect::<Vec<_>>(),
+            [("user:ada", 12), ("user:bob", 10)]
+        );
+    }
+    again.close().await;
 }

@@ -1,5 +1,7 @@
 //! Steps of time and how few of them cover a span. Pure; all in UTC.
 
+use std::time::Duration;
+
 use model::Timestamp;
 
 /// The length of a row's span.
@@ -11,8 +13,6 @@ pub enum Step {
     Hour,
     /// A day in UTC.
     Day,
-    /// A calendar month in UTC.
-    Month,
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -21,47 +21,55 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl Step {
     /// All of them, shortest first.
-    pub const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(super) const fn number(self) -> u32 {
         match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Month => "month",
+            Self::Minute => 0,
+            Self::Hour => 1,
+            Self::Day => 2,
         }
+    }
+
+    const fn millis(self) -> i64 {
+        match self {
+            Self::Minute => MINUTE_MS,
+            Self::Hour => HOUR_MS,
+            Self::Day => DAY_MS,
+        }
+    }
+
+    /// How long rows of this step are kept: 2 days, 90 days, 5 years.
+    pub const fn kept(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Minute => 2 * 86_400,
+            Self::Hour => 90 * 86_400,
+            Self::Day => 5 * 366 * 86_400,
+        })
     }
 
     /// The start of the step that a moment lies in.
     pub fn floor(self, at: Timestamp) -> Timestamp {
         let ms = at.as_millis();
-        Timestamp::from_millis(match self {
-            Self::Minute => ms - ms.rem_euclid(MINUTE_MS),
-            Self::Hour => ms - ms.rem_euclid(HOUR_MS),
-            Self::Day => ms - ms.rem_euclid(DAY_MS),
-            Self::Month => {
-                let day = at.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).day();
-                ms - ms.rem_euclid(DAY_MS) - i64::from(day - 1) * DAY_MS
-            }
-        })
+        Timestamp::from_millis(ms - ms.rem_euclid(self.millis()))
     }
 
     /// The start of the first step that begins at a moment or after it.
     fn ceil(self, at: Timestamp) -> Timestamp {
         let floor = self.floor(at);
-        if floor == at { at } else { self.after(floor) }
+        if floor == at { at } else { Timestamp::from_millis(floor.as_millis().saturating_add(self.millis())) }
     }
 
-    /// The start of the step after the one that begins at a moment.
-    fn after(self, start: Timestamp) -> Timestamp {
-        let ms = start.as_millis();
-        match self {
-            Self::Minute => Timestamp::from_millis(ms.saturating_add(MINUTE_MS)),
-            Self::Hour => Timestamp::from_millis(ms.saturating_add(HOUR_MS)),
-            Self::Day => Timestamp::from_millis(ms.saturating_add(DAY_MS)),
-            // Every month has more than 27 days and less than 32, so this lies in the next one.
-            Self::Month => self.floor(Timestamp::from_millis(ms.saturating_add(32 * DAY_MS))),
-        }
+    /// The start of the month (UTC) that a moment lies in.
+    pub(super) fn month_of(at: Timestamp) -> Timestamp {
+        let day = at.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).day();
+        Timestamp::from_millis(Self::Day.floor(at).as_millis() - i64::from(day - 1) * DAY_MS)
+    }
+
+    /// The start of the month after one.
+    pub(super) fn month_after(start: Timestamp) -> Timestamp {
+        // Every month has more than 27 days and less than 32, so this lies in the next one.
+        Self::month_of(Timestamp::from_millis(start.as_millis().saturating_add(32 * DAY_MS)))
     }
 }
 
@@ -73,11 +81,11 @@ pub(super) struct Piece {
     pub(super) to: Timestamp,
 }
 
-/// Covers a span by whole steps, each as long as fits: at most seven pieces, in order, none empty. The span begins
+/// Covers a span by whole steps, each as long as fits: at most five pieces, in order, none empty. The span begins
 /// with the minute of `from` and ends before `to`, or with the minute that `to` lies within.
 pub(super) fn cover(from: Timestamp, to: Timestamp) -> Vec<Piece> {
-    let mut pieces = Vec::with_capacity(7);
-    between(&mut pieces, 3, Step::Minute.floor(from), Step::Minute.ceil(to));
+    let mut pieces = Vec::with_capacity(5);
+    between(&mut pieces, 2, Step::Minute.floor(from), Step::Minute.ceil(to));
     pieces
 }
 
@@ -115,12 +123,7 @@ mod tests {
         let pieces: Vec<String> = cover(at(from), at(to))
             .iter()
             .map(|piece| {
-                format!(
-                    "{} {}..{}",
-                    piece.step.as_str(),
-                    &piece.from.to_string()[..16],
-                    &piece.to.to_string()[..16]
-                )
+                format!("{:?} {}..{}", piece.step, &piece.from.to_string()[..16], &piece.to.to_string()[..16])
             })
             .collect();
         assert_eq!(pieces, expected);
@@ -132,20 +135,26 @@ mod tests {
             "2024-01-30T22:58:10Z",
             "2024-04-02T01:02:03Z",
             &[
-                "minute 2024-01-30T22:58..2024-01-30T23:00",
-                "hour 2024-01-30T23:00..2024-01-31T00:00",
-                "day 2024-01-31T00:00..2024-02-01T00:00",
-                "month 2024-02-01T00:00..2024-04-01T00:00",
-                "day 2024-04-01T00:00..2024-04-02T00:00",
-                "hour 2024-04-02T00:00..2024-04-02T01:00",
-                "minute 2024-04-02T01:00..2024-04-02T01:03",
+                "Minute 2024-01-30T22:58..2024-01-30T23:00",
+                "Hour 2024-01-30T23:00..2024-01-31T00:00",
+                "Day 2024-01-31T00:00..2024-04-02T00:00",
+                "Hour 2024-04-02T00:00..2024-04-02T01:00",
+                "Minute 2024-04-02T01:00..2024-04-02T01:03",
             ],
         );
     }
 
     #[test]
     fn a_span_within_an_hour_is_minutes() {
-        check("2024-02-29T10:05:00Z", "2024-02-29T10:07:00Z", &["minute 2024-02-29T10:05..2024-02-29T10:07"]);
+        check("2024-02-29T10:05:00Z", "2024-02-29T10:07:00Z", &["Minute 2024-02-29T10:05..2024-02-29T10:07"]);
+    }
+
+    #[test]
+    fn months_follow_each_other() {
+        let start = Step::month_of(at("2024-02-29T10:05:00Z"));
+        assert_eq!(start, at("2024-02-01T00:00:00Z"));
+        assert_eq!(Step::month_after(start), at("2024-03-01T00:00:00Z"));
+        assert_eq!(Step::month_after(at("2024-12-01T00:00:00Z")), at("2025-01-01T00:00:00Z"));
     }
 
     #[test]
@@ -159,7 +168,7 @@ mod tests {
         fn pieces_touch_each_other_and_are_few(from in 0_i64..4_000_000_000_000, length in 1_i64..100_000_000_000) {
             let (from, to) = (Timestamp::from_millis(from), Timestamp::from_millis(from + length));
             let pieces = cover(from, to);
-            prop_assert!(!pieces.is_empty() && pieces.len() <= 7);
+            prop_assert!(!pieces.is_empty() && pieces.len() <= 5);
             prop_assert_eq!(pieces[0].from, Step::Minute.floor(from));
             prop_assert_eq!(pieces[pieces.len() - 1].to, Step::Minute.ceil(to));
             for pair in pieces.windows(2) {

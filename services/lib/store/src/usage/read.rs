@@ -1,0 +1,202 @@
+//! Reads usage: totals, by name, by time, over all integrations.
+
+use std::collections::BTreeMap;
+
+use model::usage::Sketch;
+use model::{IntegrationId, Timestamp};
+
+use super::{Facet, Step, Totals, buckets};
+use crate::db::Statement;
+use crate::{Error, Result, Store};
+
+/// Names that one answer has at most; the rest is in the total.
+pub const NAMES_MAX: usize = 100;
+/// Points of one history at most: the minutes of the longest month.
+const POINTS_MAX: u32 = 31 * 24 * 60;
+/// The sums of the numbers, as both databases give them.
+macro_rules! sums {
+    ($($column:ident),*) => {
+        concat!($("CAST(SUM(", stringify!($column), ") AS BIGINT) AS ", stringify!($column), ", ",)*)
+    };
+}
+const SUMS: &str = super::totals::numbers!(sums);
+
+impl Store {
+    /// What passed from the minute of `from` to before `to`; a `to` within a minute includes that minute. Minutes are
+    /// there for 2 days: a span that begins earlier should begin with an hour.
+    pub async fn usage_total(&self, id: &IntegrationId, from: Timestamp, to: Timestamp) -> Result<Totals> {
+        self.usage_of(id, Facet::All, "", from, to).await
+    }
+
+    /// The same of one endpoint, caller, model or route.
+    pub async fn usage_of(
+        &self,
+        id: &IntegrationId,
+        facet: Facet,
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Totals> {
+        let mut total = Totals::default();
+        let Some(select) = within(id, facet, Some(name), from, to) else { return Ok(total) };
+        for row in self.db().select(select).await? {
+            total.add_row(&row)?;
+        }
+        Ok(total)
+    }
+
+    /// What counts against a limit's window that lies around `now`: exact while its minutes are kept, later on from the
+    /// full hour in which it begins. These differ only where a zone is not whole hours from UTC.
+    pub async fn usage_in_window(
+        &self,
+        id: &IntegrationId,
+        from: Timestamp,
+        to: Timestamp,
+        now: Timestamp,
+    ) -> Result<Totals> {
+        let is_kept = from.as_millis() > now.minus(Step::Minute.kept()).as_millis();
+        let from = if is_kept { from } else { Step::Hour.floor(from) };
+        self.usage_total(id, from, to).await
+    }
+
+    /// By endpoint, caller, model or route: most requests first, at most 100.
+    pub async fn usage_by(
+        &self,
+        id: &IntegrationId,
+        facet: Facet,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(String, Totals)>> {
+        let Some(select) = within(id, facet, None, from, to) else { return Ok(Vec::new()) };
+        let mut names: BTreeMap<String, Totals> = BTreeMap::new();
+        for row in self.db().select(select).await? {
+            names.entry(row.text("name")?).or_default().add_row(&row)?;
+        }
+        let mut names: Vec<(String, Totals)> = names.into_iter().collect();
+        names.sort_by(|a, b| b.1.requests.cmp(&a.1.requests));
+        names.truncate(NAMES_MAX);
+        Ok(names)
+    }
+
+    /// Counts by step, oldest first, from the step of `from` to before `to`. Steps in which nothing passed are absent.
+    /// At most 44,640: the oldest.
+    pub async fn usage_history(
+        &self,
+        id: &IntegrationId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Step,
+    ) -> Result<Vec<(Timestamp, Totals)>> {
+        self.usage_history_of(id, Facet::All, "", from, to, step).await
+    }
+
+    /// The same of one endpoint, caller, model or route.
+    pub async fn usage_history_of(
+        &self,
+        id: &IntegrationId,
+        facet: Facet,
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+        step: Step,
+    ) -> Result<Vec<(Timestamp, Totals)>> {
+        let mut select = Statement::new("SELECT * FROM usage_rollups");
+        select.filter("integration = ", id).filter("facet = ", facet.number());
+        select.filter("step = ", step.number());
+        select.filter("start_at >= ", step.floor(from)).filter("start_at < ", to);
+        select.filter("name = ", name).push(" ORDER BY start_at LIMIT ").bind(POINTS_MAX);
+        let mut history = Vec::new();
+        for row in self.db().select(select).await? {
+            let mut totals = Totals::default();
+            totals.add_row(&row)?;
+            history.push((row.time("start_at")?, totals));
+        }
+        Ok(history)
+    }
+
+    /// What passed of one facet's name (of all, with [`Facet::All`] and an empty name) through each of these integrations,
+    /// those without anything left out. Latencies are there, reasons are not.
+    pub async fn usage_of_each(
+        &self,
+        ids: &[IntegrationId],
+        facet: Facet,
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(IntegrationId, Totals)>> {
+        let pieces = buckets::cover(from, to);
+        if pieces.is_empty() || ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut select = Statement::new("WITH wanted (id) AS (VALUES ");
+        for (index, id) in ids.iter().enumerate() {
+            if index > 0 {
+                select.push(", ");
+            }
+            select.bind_all([id.into()]);
+        }
+        select.push(") SELECT integration, ").push(SUMS);
+        select.push(match self.kind() {
+            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
+            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
+        });
+        for (index, piece) in pieces.iter().enumerate() {
+            // Each integration and piece of the span is one walk in the table; the database adds up.
+            select.push(if index == 0 { "SELECT u.* " } else { " UNION ALL SELECT u.* " });
+            select.push("FROM wanted JOIN usage_rollups AS u ON u.integration = wanted.id AND u.facet = ");
+            select.bind(facet.number());
+            covered(&mut select, piece);
+            select.push(" AND u.name = ").bind(name);
+        }
+        select.push(") AS rows GROUP BY integration ORDER BY integration");
+        let mut each = Vec::new();
+        for row in self.db().select(select).await? {
+            let mut totals = Totals::default();
+            totals.add_numbers(&row)?;
+            totals.latency = sketches(&row.text("latency")?)?;
+            each.push((row.word("integration")?, totals));
+        }
+        Ok(each)
+    }
+}
+
+/// Adds up sketches that the database wrote one after the other.
+fn sketches(text: &str) -> Result<Sketch> {
+    let mut all = Sketch::default();
+    for part in text.split(';') {
+        let bytes = hex::decode(part).map_err(|error| Error::corrupt("column `latency`", error))?;
+        if !all.merge_bytes(&bytes) {
+            return Err(Error::corrupt("column `latency`", "it is no sketch"));
+        }
+    }
+    Ok(all)
+}
+
+/// Selects the rows that cover a span, of one name or of all; nothing when the span is empty.
+fn within(
+    id: &IntegrationId,
+    facet: Facet,
+    name: Option<&str>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Option<Statement> {
+    let pieces = buckets::cover(from, to);
+    let mut select = Statement::new("");
+    for (index, piece) in pieces.iter().enumerate() {
+        // Each piece is one walk in the table; with OR it would be up to the planner.
+        select.push(if index == 0 { "SELECT * " } else { " UNION ALL SELECT * " });
+        select.push("FROM usage_rollups WHERE integration = ").bind(id);
+        select.push(" AND facet = ").bind(facet.number());
+        covered(&mut select, piece);
+        if let Some(name) = name {
+            select.push(" AND name = ").bind(name);
+        }
+    }
+    (!pieces.is_empty()).then_some(select)
+}
+
+/// Asks for the rows of a piece.
+fn covered(select: &mut Statement, piece: &buckets::Piece) {
+    select.push(" AND step = ").bind(piece.step.number());
+    select.push(" AND start_at >= ").bind(piece.from).push(" AND start_at < ").bind(piece.to);
+}
