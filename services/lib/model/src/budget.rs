@@ -48,7 +48,7 @@ pub struct Budget {
 pub enum Scope {
     /// All calls of an integration.
     Integration(IntegrationId),
-    /// All calls of a route's integrations, whichever way they came.
+    /// All calls by a route.
     Route(RouteId),
     /// All calls of a caller, `user:<name>` or `agent:<persona>`, wherever they went.
     Caller(Actor),
@@ -63,6 +63,16 @@ impl Scope {
             Self::Caller(actor) => format!("caller {actor}"),
         }
     }
+}
+
+/// `sb.ask.v1.meter.budgets`: what was spent of these. Answered with a [`BudgetNow`] each, in their order, or
+/// [`crate::ask::Refused`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BudgetsNow {
+    /// Which.
+    pub budgets: Vec<Budget>,
+    /// The moment that counts as now.
+    pub at: Timestamp,
 }
 
 /// A budget's current window.

@@ -8,6 +8,7 @@ mod built_in;
 mod check;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use crate::{IntegrationId, RouteId};
 
 pub use built_in::{built_in, built_ins};
 pub use check::Fault;
+pub use trial::{FIRINGS_MAX, Firing, RuleTested, TestRule};
 
 /// The longest `for`, and the longest `resolve_after`: minutes are kept for two days.
 pub const FOR_MAX: Period = Period::days(2);
