@@ -16,8 +16,8 @@ mod say;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body::Body as _;
 use model::Timestamp;
 use model::health::Reason;
@@ -154,9 +154,23 @@ fn plan(call: &Call, has_body: bool) -> Option<Plan> {
 pub(crate) fn wrote(gateway: &Gateway, call: &Call, found: &Answer) {
     let good = found.head.status.is_success() || found.head.status.is_redirection();
     if good && !call.method.is_safe() {
-        let (integration, path) = (&found.integration, &call.path);
-        gateway.cache.wrote(&integration.id, join::below(&integration.base, path));
+        let integration = &found.integration;
+        gateway.cache.wrote(&integration.id, join::below(&integration.base, &call.path));
+        for name in [LOCATION, CONTENT_LOCATION] {
+            let said = found.head.headers.get(name).and_then(|value| value.to_str().ok());
+            if let Some(path) = said.and_then(|said| place_below(integration, said)) {
+                gateway.cache.wrote(&integration.id, path.path());
+            }
+        }
     }
+}
+
+/// The path below its base of what an integration says to be elsewhere; nothing where that is not its own.
+fn place_below(integration: &Integration, said: &str) -> Option<Uri> {
+    let uri: Uri = said.parse().ok()?;
+    let is_own = uri.authority().is_none_or(|authority| *authority == integration.authority);
+    let path = uri.path().strip_prefix(&*integration.base).filter(|path| path.starts_with('/'));
+    path.filter(|_| is_own && said.contains('/'))?.parse().ok()
 }
 
 impl Plan {

@@ -165,6 +165,23 @@ async fn what_is_written_ends_what_is_kept_of_its_address() {
         assert_eq!(words().await, "miss miss miss hit hit", "{method} {path}");
         assert_eq!(words().await, "hit hit hit hit hit");
     }
+    // What its answer names is written too, where it is the provider's own.
+    let own = format!("{}/orders?open=1", a.url());
+    for (name, place, wanted) in [
+        ("location", own, "miss miss miss hit hit"),
+        ("content-location", "/orders".to_owned(), "miss miss miss hit hit"),
+        ("location", "https://elsewhere.example/orders".to_owned(), "hit hit hit hit hit"),
+    ] {
+        let there = place.clone();
+        a.will(move |_| {
+            let place = there.clone();
+            async move { answer(201, &[(name, &place)], "made") }
+        });
+        ask(&house, "POST", "/p/a/new", &[]).await;
+        a.always(200, &[], "a");
+        assert_eq!(words().await, wanted, "{name}: {place}");
+        assert_eq!(words().await, "hit hit hit hit hit");
+    }
     // What is refused wrote nothing, and what is safe does not write.
     a.always(400, &[], "no");
     ask(&house, "PATCH", "/p/a/orders", &[]).await;
