@@ -25,6 +25,7 @@ mod sealed;
 mod sessions;
 mod urgency;
 mod usage;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use rules::{RuleState, RuleWrite};
 pub use sessions::Session;
 pub use urgency::{OVERTAKEN_MAX, PATIENCE};
 pub use usage::{Facet, NAMES_MAX, Plans, Step, Totals};
+pub use watched::{Aside, WatchedBucket};
 
 use db::Db;
 

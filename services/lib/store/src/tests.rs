@@ -14,6 +14,7 @@ mod rules;
 mod shelves;
 mod urgency;
 mod usage;
+mod watched;
 
 /// Makes two tests of each behaviour.
 macro_rules! on_both {
