@@ -2,12 +2,14 @@
 
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod budgets;
 pub(crate) mod caches;
 pub(crate) mod deliveries;
 pub(crate) mod integrations;
 pub(crate) mod keys;
 pub(crate) mod providers;
 pub(crate) mod routes;
+pub(crate) mod rules;
 pub(crate) mod sessions;
 pub(crate) mod silences;
 pub(crate) mod stream;

@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::resources::{
-    alerts, audit, caches, deliveries, integrations, keys, providers, routes as route, sessions, silences,
-    stream, templates, tokens, usage, users, webhooks,
+    alerts, audit, budgets, caches, deliveries, integrations, keys, providers, routes as route, rules,
+    sessions, silences, stream, templates, tokens, usage, users, webhooks,
 };
 use crate::state::Api;
 use crate::{actions, idempotency};
@@ -86,6 +86,11 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(alerts::resolve))
             .routes(routes!(silences::list, silences::create))
             .routes(routes!(silences::get, silences::delete))
+            .routes(routes!(rules::list, rules::create))
+            .routes(routes!(rules::get, rules::put, rules::patch, rules::delete))
+            .routes(routes!(rules::test))
+            .routes(routes!(budgets::list, budgets::create))
+            .routes(routes!(budgets::get, budgets::put, budgets::patch, budgets::delete))
             .routes(routes!(audit::list))
             .routes(routes!(audit::export))
             .routes(routes!(audit::verify))

@@ -220,7 +220,7 @@ fn quotas(it: &Integration) -> Result<(), Problem> {
     })
 }
 
-fn zone(pointer: &str, name: &str) -> Result<(), Problem> {
+pub(crate) fn zone(pointer: &str, name: &str) -> Result<(), Problem> {
     jiff::tz::TimeZone::get(name).map(drop).map_err(|_| {
         Problem::validation(
             pointer,
