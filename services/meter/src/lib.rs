@@ -12,8 +12,10 @@ pub mod forecast;
 mod order;
 
 mod answer;
+mod budget;
 mod count;
 mod notice;
+mod rules;
 mod window;
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use bus::{Bus, table};
 use model::snapshot::Snapshot;
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use settings::Settings;
@@ -41,6 +43,8 @@ struct Meter {
     bus: Bus,
     store: Store,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Rung when something new was counted.
+    fresh: Arc<Notify>,
 }
 
 /// Counts until told to stop.
@@ -48,7 +52,7 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     telemetry::describe();
     let Doors { bus, store } = doors;
     let snapshot = bus.snapshots(stopping.clone()).await?;
-    let meter = Meter { bus: bus.clone(), store, snapshot };
+    let meter = Meter { bus: bus.clone(), store, snapshot, fresh: Arc::default() };
 
     let counting = meter.clone();
     let count = bus
@@ -59,9 +63,13 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
         .concurrency(settings.meter_at_once)
         .until(stopping.clone());
     let answers = answer::answers(meter.clone(), stopping.clone());
-    let sweep = notice::sweep(meter, stopping);
-    let (count, answers, sweep) = tokio::join!(count, answers, sweep);
+    let sweep = notice::sweep(meter.clone(), stopping.clone());
+    let rules = rules::watch(meter.clone(), stopping.clone());
+    let trials = rules::answers(meter, stopping);
+    let (count, answers, sweep, rules, trials) = tokio::join!(count, answers, sweep, rules, trials);
     count?;
     answers?;
+    rules?;
+    trials?;
     sweep
 }

@@ -17,9 +17,10 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How long notices are remembered: longer than the longest window.
 const REMEMBERED: Duration = Duration::from_secs(40 * 24 * 3600);
 
-/// Says that something new was counted.
-pub(crate) fn fresh(meter: &Meter) {
+/// Says that something new was counted, so that rules are looked at soon.
+pub(crate) fn look(meter: &Meter, _: &IntegrationId, _: Timestamp) -> std::future::Ready<anyhow::Result<()>> {
     meter.fresh.notify_one();
+    std::future::ready(Ok(()))
 }
 
 /// Shows quotas until told to stop.
@@ -40,7 +41,8 @@ async fn once(meter: &Meter, now: Timestamp) -> anyhow::Result<()> {
     let snapshot = meter.snapshot.borrow().clone();
     for integration in snapshot.iter().flat_map(|snapshot| snapshot.integrations.values()) {
         for quota in &integration.quotas {
-            let span = window::at(now, quota.per, &quota.timezone);
+            let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
+            let span = window::at(now, per, quota.zone());
             let used = used(meter, &integration.id, span, now).await?;
             show(integration, quota, used, span.to);
         }

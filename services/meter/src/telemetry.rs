@@ -10,6 +10,12 @@ pub(crate) const LIMIT: &str = "signalbox_quota_limit";
 pub(crate) const USED: &str = "signalbox_quota_used";
 /// When its window ends.
 pub(crate) const RESET: &str = "signalbox_quota_reset_timestamp_seconds";
+/// Alerts that rules have open.
+pub(crate) const RULES_FIRING: &str = "signalbox_rules_firing";
+/// What rules told.
+pub(crate) const RULES_TOLD: &str = "signalbox_rules_events_total";
+/// How long the last look at all rules took.
+pub(crate) const RULES_LOOK: &str = "signalbox_rules_look_seconds";
 
 /// Describes them.
 pub(crate) fn describe() {
@@ -17,6 +23,10 @@ pub(crate) fn describe() {
     describe_gauge!(LIMIT, Unit::Count, "Requests that a quota allows in its window.");
     describe_gauge!(USED, Unit::Count, "Requests used of a quota in its current window.");
     describe_gauge!(RESET, Unit::Seconds, "When a quota's current window ends.");
+    describe_gauge!(RULES_FIRING, Unit::Count, "Things for which an alert rule fires.");
+    describe_counter!(RULES_TOLD, Unit::Count, "Alerts raised and resolved by rules.");
+    describe_gauge!(RULES_LOOK, Unit::Seconds, "How long the last look at all rules took.");
+    metrics::counter!(RULES_TOLD).increment(0);
     for outcome in ["new", "seen"] {
         metrics::counter!(COUNTED, "outcome" => outcome).increment(0);
     }

@@ -1,0 +1,55 @@
+//! Alert rules: looks at figures, and tells when one stands where a rule says that it should not.
+//!
+//! `plan` says what is looked at, `figure` what a figure is made of, `judge` what a reading means, `tell` what people hear; all
+//! pure. `watch` does it live, in one process at a time; `trial` over what was recorded. Never counts, never limits.
+
+mod book;
+mod figure;
+mod judge;
+mod plan;
+mod record;
+mod tell;
+mod trial;
+mod watch;
+
+pub(crate) use book::Book;
+pub(crate) use figure::Span;
+pub(crate) use plan::source_of;
+pub(crate) use watch::watch;
+
+use model::ask::{Answer, Refused};
+use model::subject;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Meter, budget};
+
+/// Answers what rules would have done and what budgets stand at, until told to stop.
+pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
+    let bus = meter.bus.clone();
+    let asked = meter.clone();
+    let trials = bus.answer(&subject::ask("meter", "test-rule"), "meter", move |question| {
+        let meter = asked.clone();
+        async move { answered(trial::test(&meter, question).await) }
+    });
+    let budgets = bus.answer(&subject::ask("meter", "budgets"), "meter", move |question| {
+        let meter = meter.clone();
+        async move { answered(budget::now(&meter, question).await) }
+    });
+    let (trials, budgets) = tokio::join!(trials.until(stopping.clone()), budgets.until(stopping));
+    trials?;
+    budgets?;
+    Ok(())
+}
+
+fn answered<T>(outcome: anyhow::Result<T>) -> Answer<T> {
+    match outcome {
+        Ok(answer) => Answer::Ok(answer),
+        Err(error) => Answer::Refused(Refused {
+            code: "unavailable".to_owned(),
+            detail: format!("the figures could not be read: {error:#}"),
+            line: None,
+            column: None,
+            near: Vec::new(),
+        }),
+    }
+}

@@ -1,0 +1,163 @@
+//! Figures: which spans of recorded use one is made of, and what it says.
+//!
+//! Pure, and the same for the live evaluation and for a dry run: both ask for the spans of a moment and read the totals of
+//! these. Only where the totals come from differs.
+
+use model::Timestamp;
+use model::integration::Window;
+use model::period::Period;
+
+use super::judge::Reading;
+use crate::window;
+
+/// Part of a burn rate's window over which it must hold too, so that it ends soon after the trouble.
+const SHORT_WINDOW: u32 = 12;
+/// The share of answers that are at most as slow as the figure says.
+const PERCENTILE: u64 = 950;
+
+/// A span of time: from the first moment to before the second one.
+pub(crate) use crate::window::Span;
+
+/// What passed in a span, as figures need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sum {
+    pub(crate) requests: f64,
+    pub(crate) errors: f64,
+    pub(crate) cost_micros: f64,
+    /// Milliseconds within which nineteen of twenty answers came; none when there were none.
+    pub(crate) p95_ms: Option<f64>,
+}
+
+/// A figure of one thing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Figure {
+    /// The share of a quota's requests that is used in its window.
+    Used { limit: u64, per: Window, zone: String },
+    /// The share of a budget that is spent in its window.
+    Spent { limit: u64, per: Window, zone: String },
+    /// The share of calls that failed.
+    ErrorRate { window: Period, min_requests: u64 },
+    /// The time within which nineteen of twenty answers came, in milliseconds.
+    ResponseTime { window: Period, min_requests: u64 },
+    /// How many times faster than allowed calls fail, over the window and a twelfth of it: the smaller one.
+    Burn { window: Period, allowed: f64, min_requests: u64 },
+}
+
+impl Figure {
+    /// The spans whose sums it needs at a moment.
+    pub(crate) fn spans(&self, at: Timestamp) -> Vec<Span> {
+        match self {
+            Self::Used { per, zone, .. } | Self::Spent { per, zone, .. } => {
+                vec![Span { from: window::at(at, *per, zone).from, to: at }]
+            }
+            Self::ErrorRate { window, .. } | Self::ResponseTime { window, .. } => vec![back(at, *window)],
+            Self::Burn { window, .. } => {
+                vec![back(at, *window), back(at, Period::secs(window.as_secs() / SHORT_WINDOW))]
+            }
+        }
+    }
+
+    /// What it says, from the sums of [`Self::spans`] in their order.
+    pub(crate) fn read(&self, sums: &[Sum]) -> Reading {
+        let [first, rest @ ..] = sums else { return Reading::Nothing };
+        let enough = |min: &u64| first.requests >= whole(*min).max(1.0);
+        match self {
+            Self::Used { limit, .. } => Reading::Value(first.requests / whole(*limit).max(1.0)),
+            Self::Spent { limit, .. } => Reading::Value(first.cost_micros / whole(*limit).max(1.0)),
+            Self::ErrorRate { min_requests, .. } if enough(min_requests) => Reading::Value(failed(first)),
+            Self::ResponseTime { min_requests, .. } if enough(min_requests) => {
+                first.p95_ms.map_or(Reading::Nothing, Reading::Value)
+            }
+            Self::Burn { allowed, min_requests, .. } if enough(min_requests) => {
+                let slowest = rest.iter().map(failed).fold(failed(first), f64::min);
+                Reading::Value(slowest / allowed)
+            }
+            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } => Reading::Nothing,
+        }
+    }
+
+    /// How far back from a moment it looks at most.
+    pub(crate) fn reach(&self, at: Timestamp) -> Timestamp {
+        self.spans(at).iter().map(|span| span.from).min().unwrap_or(at)
+    }
+
+    /// When its window ends and it begins anew.
+    pub(crate) fn resets_at(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Used { per, zone, .. } | Self::Spent { per, zone, .. } => {
+                Some(window::at(at, *per, zone).to)
+            }
+            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } => None,
+        }
+    }
+}
+
+/// The thousandths of latencies that are read.
+pub(crate) const fn percentile() -> u64 {
+    PERCENTILE
+}
+
+/// The span of a length that ends now. Figures are kept by the minute, so it begins with one.
+fn back(at: Timestamp, length: Period) -> Span {
+    let from = at.minus(length.length()).as_millis();
+    Span { from: Timestamp::from_millis(from - from.rem_euclid(60_000)), to: at }
+}
+
+fn failed(sum: &Sum) -> f64 {
+    if sum.requests > 0.0 { (sum.errors / sum.requests).min(1.0) } else { 0.0 }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(crate) fn whole(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(requests: f64, errors: f64) -> Sum {
+        Sum { requests, errors, cost_micros: 30.0, p95_ms: Some(700.0) }
+    }
+
+    fn at() -> Timestamp {
+        Timestamp::parse("2026-11-21T10:02:30Z").expect("a time")
+    }
+
+    #[test]
+    fn a_quotas_share_is_of_its_window_so_far() {
+        let figure = Figure::Used { limit: 40, per: Window::Day, zone: "America/New_York".to_owned() };
+        let from = Timestamp::parse("2026-11-21T05:00:00Z").expect("a time");
+        assert_eq!(figure.spans(at()), [Span { from, to: at() }]);
+        assert_eq!(figure.read(&[sum(30.0, 0.0)]), Reading::Value(0.75));
+        assert_eq!(
+            figure.resets_at(at()).map(|at| at.to_string()).as_deref(),
+            Some("2026-11-22T05:00:00.000Z")
+        );
+    }
+
+    #[test]
+    fn few_calls_say_nothing() {
+        let figure = Figure::ErrorRate { window: Period::minutes(5), min_requests: 20 };
+        assert_eq!(figure.read(&[sum(19.0, 19.0)]), Reading::Nothing);
+        assert_eq!(figure.read(&[sum(20.0, 5.0)]), Reading::Value(0.25));
+        let from = Timestamp::parse("2026-11-21T09:57:00Z").expect("a time");
+        assert_eq!(figure.spans(at()), [Span { from, to: at() }]);
+        let figure = Figure::ResponseTime { window: Period::minutes(5), min_requests: 0 };
+        assert_eq!(figure.read(&[Sum::default()]), Reading::Nothing);
+        assert_eq!(figure.read(&[sum(1.0, 0.0)]), Reading::Value(700.0));
+    }
+
+    #[test]
+    fn a_burn_rate_holds_over_both_windows() {
+        let figure = Figure::Burn { window: Period::hours(1), allowed: 0.01, min_requests: 50 };
+        let spans = figure.spans(at());
+        assert_eq!(
+            (spans.len(), spans[1].from),
+            (2, Timestamp::parse("2026-11-21T09:57:00Z").expect("a time"))
+        );
+        assert_eq!(figure.read(&[sum(100.0, 20.0), sum(10.0, 0.0)]), Reading::Value(0.0));
+        let Reading::Value(burn) = figure.read(&[sum(100.0, 20.0), sum(10.0, 5.0)]) else { panic!("enough") };
+        assert!((burn - 20.0).abs() < 1e-9, "{burn}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Plans what is looked at: each rule becomes one check for each thing that it is about.
+//!
+//! Pure. A check's key is the same for as long as its rule and what it is about are, so that what was found of it is found
+//! again after a restart.
+
+use std::collections::BTreeMap;
+
+use model::IntegrationId;
+use model::alert::Severity;
+use model::budget::{Budget, Scope};
+use model::id::Slug;
+use model::integration::{Integration, Ratio, Window};
+use model::rule::{Rule, RuleKind};
+use store::Facet;
+
+use super::book::Book;
+use super::figure::Figure;
+use super::judge::Terms;
+
+/// Whose use is added up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Source {
+    /// One integration; all when absent.
+    pub(crate) integration: Option<IntegrationId>,
+    /// What of theirs.
+    pub(crate) facet: Facet,
+    /// Which of these; empty for all.
+    pub(crate) name: String,
+}
+
+/// What an alert is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Target {
+    /// `integration/polygon-main/quota/month`, `budget/llm`.
+    pub(crate) key: String,
+    pub(crate) integration: Option<IntegrationId>,
+    pub(crate) provider: Option<String>,
+    pub(crate) quota: Option<String>,
+    pub(crate) budget: Option<Slug>,
+    /// What it is for people: `polygon-main`, `the budget llm (integration openai)`.
+    pub(crate) name: String,
+    /// The whole of which a share is looked at: requests of a quota, millionths of a budget.
+    pub(crate) whole: Option<u64>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// One rule, looking at one thing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Check {
+    pub(crate) rule: Rule,
+    pub(crate) target: Target,
+    pub(crate) source: Source,
+    pub(crate) figure: Figure,
+    pub(crate) terms: Terms,
+    /// How bad each band is.
+    pub(crate) severities: Vec<Severity>,
+}
+
+/// All that is looked at, in the order of rules and things.
+pub(crate) fn plan(book: &Book) -> Vec<Check> {
+    book.rules.values().filter(|rule| rule.enabled).flat_map(|rule| checks(book, rule)).collect()
+}
+
+/// What one rule looks at, whether it is enabled or not. A kind whose figure is not recorded looks at nothing.
+pub(crate) fn checks(book: &Book, rule: &Rule) -> Vec<Check> {
+    match rule.kind {
+        RuleKind::Budget => budgets(book, rule),
+        RuleKind::NearLimit | RuleKind::Exhausted => {
+            selected(book, rule).flat_map(|integration| quotas(rule, integration)).collect()
+        }
+        RuleKind::ErrorRate | RuleKind::ResponseTime | RuleKind::Availability => {
+            selected(book, rule).map(|integration| calls(rule, integration)).collect()
+        }
+        RuleKind::ForecastBreach | RuleKind::Anomaly | RuleKind::Uptime => Vec::new(),
+    }
+}
+
+/// The integrations that a rule is about. What is switched off is not called.
+fn selected<'a>(book: &'a Book, rule: &'a Rule) -> impl Iterator<Item = &'a Integration> {
+    book.integrations.values().filter(|integration| {
+        let member = |route: &model::RouteId| book.is_member(&integration.id, route);
+        integration.enabled && rule.select.takes(&integration.id, &integration.labels, member)
+    })
+}
+
+fn of_integration(integration: &Integration) -> (Target, Source) {
+    let target = Target {
+        key: format!("integration/{}", integration.id),
+        integration: Some(integration.id.clone()),
+        provider: Some(integration.provider.to_string()),
+        name: integration.id.to_string(),
+        labels: integration.labels.clone(),
+        ..Target::default()
+    };
+    let source = Source { integration: Some(integration.id.clone()), facet: Facet::All, name: String::new() };
+    (target, source)
+}
+
+fn quotas(rule: &Rule, integration: &Integration) -> Vec<Check> {
+    // Of the others not every call counts, or not as one; and a second is shorter than what is recorded.
+    let counted = integration.quotas.iter().filter_map(|quota| {
+        let per = quota.per.filter(|per| *per != Window::Second && quota.counts_calls())?;
+        Some((quota, per))
+    });
+    let checks = counted.map(|(quota, per)| {
+        let (target, source) = of_integration(integration);
+        let near = rule.threshold.unwrap_or_else(|| share(quota.near));
+        let threshold = if rule.kind == RuleKind::Exhausted { 1.0 } else { near };
+        Check {
+            rule: rule.clone(),
+            target: Target {
+                key: format!("{}/quota/{}", target.key, quota.name),
+                quota: Some(quota.name.clone()),
+                whole: Some(quota.requests),
+                ..target
+            },
+            source,
+            figure: Figure::Used { limit: quota.requests, per, zone: quota.zone().to_owned() },
+            terms: terms(rule, vec![threshold]),
+            severities: vec![rule.severity],
+        }
+    });
+    checks.collect()
+}
+
+fn calls(rule: &Rule, integration: &Integration) -> Check {
+    let (target, source) = of_integration(integration);
+    let (window, min_requests) = (rule.window.unwrap_or_default(), rule.min_requests.unwrap_or_default());
+    let threshold = rule.threshold.unwrap_or_default();
+    let (figure, band) = match rule.kind {
+        RuleKind::ErrorRate => (Figure::ErrorRate { window, min_requests }, threshold),
+        RuleKind::ResponseTime => (Figure::ResponseTime { window, min_requests }, threshold),
+        _ => {
+            let allowed = 1.0 - threshold;
+            (Figure::Burn { window, allowed, min_requests }, rule.burn.unwrap_or_default())
+        }
+    };
+    let (terms, severities) = (terms(rule, vec![band]), vec![rule.severity]);
+    Check { rule: rule.clone(), target, source, figure, terms, severities }
+}
+
+fn budgets(book: &Book, rule: &Rule) -> Vec<Check> {
+    let named = &rule.select.budgets;
+    let wanted = book.budgets.values().filter(|budget| named.is_empty() || named.contains(&budget.id));
+    let checks = wanted.map(|budget| {
+        let bands = match rule.threshold {
+            Some(threshold) => vec![threshold],
+            None => budget.thresholds.iter().map(|ratio| share(*ratio)).collect(),
+        };
+        let severities = bands
+            .iter()
+            .map(|band| if *band < 1.0 { rule.severity.min(Severity::Warning) } else { rule.severity })
+            .collect();
+        Check {
+            rule: rule.clone(),
+            target: target_of(budget),
+            source: source_of(&budget.scope),
+            figure: spent(budget),
+            terms: terms(rule, bands),
+            severities,
+        }
+    });
+    checks.collect()
+}
+
+fn target_of(budget: &Budget) -> Target {
+    let integration = match &budget.scope {
+        Scope::Integration(id) => Some(id.clone()),
+        Scope::Route(_) | Scope::Caller(_) => None,
+    };
+    Target {
+        key: format!("budget/{}", budget.id),
+        integration,
+        budget: Some(budget.id.clone()),
+        name: format!("the budget `{}` ({})", budget.id, budget.scope.describe()),
+        whole: Some(budget.amount_micros),
+        ..Target::default()
+    }
+}
+
+/// The figure of a budget.
+pub(crate) fn spent(budget: &Budget) -> Figure {
+    Figure::Spent { limit: budget.amount_micros, per: budget.per, zone: budget.timezone.clone() }
+}
+
+/// Whose cost a budget is about.
+pub(crate) fn source_of(scope: &Scope) -> Source {
+    match scope {
+        Scope::Integration(id) => {
+            Source { integration: Some(id.clone()), facet: Facet::All, name: String::new() }
+        }
+        Scope::Route(id) => Source { integration: None, facet: Facet::Route, name: id.to_string() },
+        Scope::Caller(actor) => Source { integration: None, facet: Facet::Caller, name: actor.to_string() },
+    }
+}
+
+fn terms(rule: &Rule, bands: Vec<f64>) -> Terms {
+    let first = bands.first().copied().unwrap_or(1.0);
+    Terms {
+        resolve_at: rule.resolve_at.unwrap_or(first),
+        bands,
+        above: rule.kind != RuleKind::Uptime,
+        wait: rule.wait.unwrap_or_default().length(),
+        keep: rule.resolve_after.unwrap_or_default().length(),
+    }
+}
+
+fn share(ratio: Ratio) -> f64 {
+    f64::from(ratio.millionths()) / 1e6
+}

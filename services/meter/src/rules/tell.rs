@@ -1,0 +1,145 @@
+//! What people hear of a rule: one alert from raised to resolved, with one id and one fingerprint.
+//!
+//! Pure. The fingerprint is the rule and what it looks at; the id is that and when it began, so that raising it twice is
+//! raising it once.
+
+use model::alert::{AlertRaised, AlertResolved};
+use model::id::{InvalidId, Slug, stable_hash};
+use model::{AlertId, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::plan::Check;
+use model::rule::RuleKind;
+
+/// Who resolves.
+const RESOLVED_BY: &str = "meter";
+
+/// The alert of a check that fires in a band since a moment.
+pub(crate) fn raised(
+    check: &Check,
+    since: Timestamp,
+    band: usize,
+    value: f64,
+    at: Timestamp,
+) -> Result<AlertRaised, InvalidId> {
+    let fingerprint = fingerprint(check);
+    let alert = AlertId::parse(format!("rule-{:016x}{:016x}", stable_hash(&fingerprint), since.as_millis()))?;
+    let source = match (&check.target.integration, &check.target.budget) {
+        (Some(integration), _) => Slug::of(integration.as_str()),
+        (None, Some(budget)) => budget.clone(),
+        (None, None) => check.rule.id.clone(),
+    };
+    Ok(AlertRaised {
+        alert,
+        severity: check.severities.get(band).copied().unwrap_or(check.rule.severity),
+        alert_type: check.rule.kind.alert_type().to_owned(),
+        title: title(check, value),
+        persona: None,
+        source,
+        fingerprint,
+        at,
+        labels: check.target.labels.clone(),
+        data: data(check, band, since, value, at),
+    })
+}
+
+/// The same alert, over.
+pub(crate) fn resolved(raised: AlertRaised, at: Timestamp) -> AlertResolved {
+    AlertResolved { raised, resolved_at: at, resolved_by: RESOLVED_BY.to_owned() }
+}
+
+fn fingerprint(check: &Check) -> String {
+    format!("rule/{}/{}", check.rule.id, check.target.key)
+}
+
+fn title(check: &Check, value: f64) -> String {
+    let (name, rule) = (&check.target.name, &check.rule);
+    let window = rule.window.unwrap_or_default();
+    let threshold = rule.threshold.unwrap_or_default();
+    match rule.kind {
+        RuleKind::NearLimit | RuleKind::Exhausted => {
+            let (quota, whole) = (check.target.quota.as_deref().unwrap_or_default(), whole(check));
+            let used = (value * whole).round();
+            if rule.kind == RuleKind::Exhausted {
+                return format!("{name} has used up its quota `{quota}` ({used} of {whole})");
+            }
+            format!("{name} has used {} of its quota `{quota}` ({used} of {whole})", percent(value))
+        }
+        RuleKind::Budget => {
+            let (spent, whole) = (dollars(value * whole(check)), dollars(whole(check)));
+            format!("{} of {name} is spent ({spent} of {whole})", percent(value))
+        }
+        RuleKind::ErrorRate => {
+            format!("{} of the calls to {name} failed in the last {window}", percent(value))
+        }
+        RuleKind::ResponseTime => format!(
+            "{name} answers slowly: 95 % within {} ms in the last {window} (limit {threshold} ms)",
+            value.round()
+        ),
+        RuleKind::Availability => {
+            format!("{name} fails {value:.1} times faster than {} allows, over {window}", percent(threshold))
+        }
+        RuleKind::Uptime => format!("{name} was up {} of the last {window}", percent(value)),
+        RuleKind::ForecastBreach | RuleKind::Anomaly => {
+            format!("{name}: {} is {value:.2}", rule.kind.as_str())
+        }
+    }
+}
+
+fn data(check: &Check, band: usize, since: Timestamp, value: f64, at: Timestamp) -> Map<String, Value> {
+    let rule = &check.rule;
+    let mut data = json!({
+        "rule": rule.id, "rule_name": rule.name, "kind": rule.kind, "since": since, "value": rounded(value),
+        "threshold": check.terms.bands.get(band), "resolve_at": check.terms.resolve_at, "name": check.target.name,
+    });
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            data[name] = value;
+        }
+    };
+    put("integration", json!(check.target.integration));
+    put("provider", json!(check.target.provider));
+    put("window", json!(rule.window));
+    put("resets_at", json!(check.figure.resets_at(at)));
+    match rule.kind {
+        RuleKind::NearLimit | RuleKind::Exhausted => {
+            put("quota", json!(check.target.quota));
+            put("used", json!((value * whole(check)).round()));
+            put("limit", json!(check.target.whole));
+            put("percent", json!((value * 100.0).floor()));
+        }
+        RuleKind::Budget => {
+            put("budget", json!(check.target.budget));
+            put("spent_micros", json!((value * whole(check)).round()));
+            put("amount_micros", json!(check.target.whole));
+            put("percent", json!((value * 100.0).floor()));
+        }
+        _ => {}
+    }
+    match data {
+        Value::Object(data) => data,
+        _ => Map::new(),
+    }
+}
+
+fn whole(check: &Check) -> f64 {
+    super::figure::whole(check.target.whole.unwrap_or_default())
+}
+
+/// Whole below ten in a hundred is too coarse.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent < 10.0 || (90.0..100.0).contains(&percent) {
+        return format!("{} %", (percent * 10.0).floor() / 10.0);
+    }
+    format!("{} %", percent.floor())
+}
+
+fn dollars(micros: f64) -> String {
+    format!("${:.2}", micros / 1e6)
+}
+
+/// Six digits after the point are enough.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}

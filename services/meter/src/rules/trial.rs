@@ -1,0 +1,155 @@
+//! A dry run: what a rule would have done, by the same figures and the same judgement as the live evaluation.
+//!
+//! Reads what was recorded; writes nothing and tells nobody.
+
+use std::time::Duration;
+
+use model::Timestamp;
+use model::alert::Severity;
+use model::rule::{FIRINGS_MAX, Firing, RuleTested, TestRule};
+
+use super::book::Book;
+use super::figure::{Figure, Span, Sum};
+use super::judge::{News, Reading, State, judge};
+use super::plan::{self, Check};
+use super::record::{Record, minutes_from};
+use crate::Meter;
+
+/// Readings that one dry run takes at most; beyond them the moments lie further apart.
+const READINGS_MAX: u64 = 3_000_000;
+const STEP: Duration = Duration::from_secs(60);
+
+/// What came of one check.
+#[derive(Debug, Default)]
+struct Run {
+    firings: Vec<Firing>,
+    has_figures: bool,
+}
+
+/// Says what a rule would have done.
+pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleTested> {
+    let TestRule { rule, window, at } = asked;
+    let rule = rule.filled();
+    let book = Book::of(meter.store.everything().await?);
+    let all: Vec<_> = book.integrations.keys().cloned().collect();
+    let checks = plan::checks(&book, &rule);
+    let minute = |at: i64| Timestamp::from_millis(at - at.rem_euclid(60_000));
+    let span = Span { from: minute(at.minus(window.length()).as_millis()), to: minute(at.as_millis()) };
+    let step = step(span, checks.len());
+    let (mut firings, mut without) = (Vec::new(), 0);
+    let targets = checks.len() as u64;
+    for check in checks {
+        let reach = Span { from: check.figure.reach(span.from), to: span.to };
+        let record = Record::read(&meter.store, &check.source, &all, reach, at).await?;
+        // Up to seconds of reckoning: not where others wait for the network.
+        let run = tokio::task::spawn_blocking(move || walk(&check, &record, span, step)).await?;
+        without += u64::from(!run.has_figures);
+        firings.extend(run.firings);
+    }
+    firings.sort_by_key(|firing| firing.from);
+    let fired = firings.len() as u64;
+    firings.truncate(FIRINGS_MAX);
+    Ok(RuleTested {
+        summary: format!("would have fired {} in the last {window}", times(fired)),
+        rule,
+        from: span.from,
+        to: span.to,
+        minutes_from: minutes_from(at).max(span.from),
+        step_secs: u32::try_from(step.as_secs()).unwrap_or(u32::MAX),
+        targets,
+        targets_without_figures: without,
+        fired,
+        firings,
+    })
+}
+
+fn times(fired: u64) -> String {
+    match fired {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        n => format!("{n} times"),
+    }
+}
+
+/// How far apart the moments lie.
+fn step(span: Span, checks: usize) -> Duration {
+    let minutes = span.to.since(span.from).as_secs() / STEP.as_secs();
+    let readings = minutes.saturating_mul(checks as u64);
+    STEP * u32::try_from(readings.div_ceil(READINGS_MAX).max(1)).unwrap_or(u32::MAX)
+}
+
+/// Judges one check at each moment of a span.
+fn walk(check: &Check, record: &Record, span: Span, step: Duration) -> Run {
+    let mut run = Run::default();
+    if record.is_empty() {
+        return run;
+    }
+    let latencies = matches!(check.figure, Figure::ResponseTime { .. });
+    let (mut state, mut at) = (State::Fine, span.from);
+    while at <= span.to {
+        let sums: Vec<Sum> =
+            check.figure.spans(at).into_iter().map(|span| record.sum(span, latencies)).collect();
+        let reading = check.figure.read(&sums);
+        run.has_figures |= sums.first().is_some_and(|sum| sum.requests > 0.0);
+        let (next, news) = judge(&check.terms, state, reading, at);
+        state = next;
+        run.take(check, reading, news, at);
+        at = at.plus(step);
+    }
+    run
+}
+
+impl Run {
+    fn take(&mut self, check: &Check, reading: Reading, news: Option<News>, at: Timestamp) {
+        let severity = |band: usize| check.severities.get(band).copied().unwrap_or(Severity::Warning);
+        match news {
+            Some(News::Raised(band)) => self.firings.push(Firing {
+                integration: check.target.integration.clone(),
+                quota: check.target.quota.clone(),
+                budget: check.target.budget.clone(),
+                severity: severity(band),
+                from: at,
+                to: None,
+                peak: match reading {
+                    Reading::Value(value) => value,
+                    Reading::Nothing | Reading::Held => 0.0,
+                },
+            }),
+            Some(News::Worse(band)) => {
+                if let Some(open) = self.firings.last_mut() {
+                    open.severity = open.severity.max(severity(band));
+                }
+            }
+            Some(News::Resolved) => {
+                if let Some(open) = self.firings.last_mut() {
+                    open.to = Some(at);
+                }
+            }
+            None => {}
+        }
+        let open = self.firings.last_mut().filter(|firing| firing.to.is_none());
+        if let (Some(open), Reading::Value(value)) = (open, reading) {
+            open.peak = if check.terms.above { open.peak.max(value) } else { open.peak.min(value) };
+        }
+    }
+}
+
+/// What was found of a check in the minutes before a moment, when it is looked at for the first time: a wait that began
+/// before this program did is not begun anew.
+pub(crate) fn waiting(check: &Check, record: &Record, now: Timestamp) -> State {
+    let minute = now.as_millis() - now.as_millis().rem_euclid(60_000);
+    let (mut state, mut at) = (State::Fine, Timestamp::from_millis(minute).minus(check.terms.wait + STEP));
+    let latencies = matches!(check.figure, Figure::ResponseTime { .. });
+    while at < now {
+        let sums: Vec<Sum> =
+            check.figure.spans(at).into_iter().map(|span| record.sum(span, latencies)).collect();
+        state = match judge(&check.terms, state, check.figure.read(&sums), at).0 {
+            // The live evaluation raises it, at its next look.
+            State::Firing { since, .. } => State::Waiting { since },
+            state => state,
+        };
+        at = at.plus(STEP);
+    }
+    state
+}
