@@ -24,6 +24,7 @@ const SQLITE: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/sqlite/0002_urgency.sql") },
     Step { version: 3, name: "usage", text: include_str!("../migrations/sqlite/0003_usage.sql") },
+    Step { version: 4, name: "uptime", text: include_str!("../migrations/sqlite/0004_uptime.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/sqlite/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/sqlite/0006_watched.sql") },
 ];
@@ -31,6 +32,7 @@ const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
     Step { version: 2, name: "urgency", text: include_str!("../migrations/postgres/0002_urgency.sql") },
     Step { version: 3, name: "usage", text: include_str!("../migrations/postgres/0003_usage.sql") },
+    Step { version: 4, name: "uptime", text: include_str!("../migrations/postgres/0004_uptime.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/postgres/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/postgres/0006_watched.sql") },
 ];

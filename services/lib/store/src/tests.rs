@@ -12,6 +12,7 @@ mod migrate;
 mod outbox;
 mod rules;
 mod shelves;
+mod uptime;
 mod urgency;
 mod usage;
 mod watched;
