@@ -10,6 +10,8 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
+use model::Timestamp;
+
 use crate::connect::Bus;
 use crate::error::Error;
 use crate::publish::EVENT_BYTES_MAX;
@@ -36,6 +38,20 @@ impl Bus {
             self.declare_consumer(durable).await?;
         }
         Ok(())
+    }
+
+    /// When a stream was made. A message's number is one of its stream: in one that was made anew numbers begin again.
+    ///
+    /// # Errors
+    /// [`Error::Client`] when it is not there or not reachable.
+    pub async fn born(&self, stream: &str) -> Result<Timestamp, Error> {
+        let found = self.js.get_stream(stream).await;
+        let found = found.map_err(|error| Error::Client {
+            what: format!("look at stream {stream}"),
+            source: Box::new(error),
+        })?;
+        let millis = found.cached_info().created.unix_timestamp_nanos() / 1_000_000;
+        Ok(Timestamp::from_millis(i64::try_from(millis).unwrap_or(0)))
     }
 
     async fn declare_stream(&self, wanted: Config) -> Result<(), Error> {
