@@ -73,7 +73,7 @@ impl Store {
             names.entry(row.text("name")?).or_default().add_row(&row)?;
         }
         let mut names: Vec<(String, Totals)> = names.into_iter().collect();
-        names.sort_by(|a, b| b.1.requests.cmp(&a.1.requests));
+        names.sort_by_key(|name| std::cmp::Reverse(name.1.requests));
         names.truncate(NAMES_MAX);
         Ok(names)
     }
