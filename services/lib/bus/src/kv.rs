@@ -6,6 +6,7 @@ use async_nats::jetstream::kv::{Operation, Store};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use model::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -75,6 +76,30 @@ impl Kv {
         }
         let value = self.parse(key, &entry.value)?;
         Ok(Some(Entry { value, revision: entry.revision }))
+    }
+
+    /// The value of a key now, and the revision against which it can be changed: also where it was deleted. 0: it was
+    /// never there.
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    pub async fn look<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, u64), Error> {
+        let Some(entry) = self.raw(key).await? else { return Ok((None, 0)) };
+        let value = (entry.operation == Operation::Put).then(|| self.parse(key, &entry.value)).transpose()?;
+        Ok((value, entry.revision))
+    }
+
+    /// What the bus's clock shows: at some moment between the question and the answer. Writes a key and reads when it
+    /// was written; whoever writes it between does no harm.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`] when the server does not answer.
+    pub async fn clock(&self, key: &str) -> Result<Timestamp, Error> {
+        let revision = self.put(key, &()).await?;
+        let entry = self.raw(key).await?.filter(|entry| entry.revision >= revision);
+        let created = entry.map(|entry| entry.created.unix_timestamp_nanos() / 1_000_000);
+        let created = created.and_then(|millis| i64::try_from(millis).ok());
+        created.map(Timestamp::from_millis).ok_or_else(|| self.failed("read", key, "it is not there".into()))
     }
 
     /// Writes a key whatever it is now, and returns its revision.

@@ -55,6 +55,28 @@ async fn what_was_deleted_can_be_created_again() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_can_be_changed_against_its_mark() {
+    let town = Town::start().await;
+    let kv = town.bus.bucket(Bucket::Quota).await.expect("opens");
+    assert_eq!(kv.look::<u32>("a").await.expect("read"), (None, 0));
+    let first = kv.update("a", &1, 0).await.expect("written");
+    assert_eq!(kv.look::<u32>("a").await.expect("read"), (Some(1), first));
+    kv.delete("a").await.expect("deleted");
+    let (value, mark) = kv.look::<u32>("a").await.expect("read");
+    assert!(value.is_none() && mark > first);
+    kv.update("a", &2, mark).await.expect("written");
+}
+
+#[tokio::test]
+async fn the_clock_of_the_bus_is_read_between_question_and_answer() {
+    let town = Town::start().await;
+    let kv = town.bus.bucket(Bucket::Quota).await.expect("opens");
+    let before = model::Timestamp::now();
+    let read = kv.clock("clock").await.expect("read");
+    assert!(before <= read && read <= model::Timestamp::now());
+}
+
+#[tokio::test]
 async fn a_watch_begins_with_what_is_there_and_survives_the_server() {
     let town = Town::start().await;
     let kv = town.bus.bucket(Bucket::Routes).await.expect("opens");
