@@ -160,6 +160,10 @@ fn raise(
     if let Some(status_code) = figures.status_code {
         data.insert("status_code".into(), json!(status_code));
     }
+    if let Some(told) = next.evidence() {
+        data.insert("compared".into(), json!(told));
+        data.insert("detail".into(), json!(told.detail));
+    }
     data.insert("since".into(), json!(next.since));
     data.insert("routes".into(), json!([]));
     AlertRaised {

@@ -2,7 +2,8 @@
 //!
 //! Pure: state and observation in; next state and actions out. No I/O, no clock: an observation carries its
 //! time. `apply` carries the actions out, in order. Never leaves `up` for one bad answer, never returns for one
-//! good one: 3 of the last 5 votes to get worse, 3 good ones in a row and a minimum stay to get better.
+//! good one: 3 of the last 5 votes to get worse, 3 good ones in a row and a minimum stay to get better. One that is worse than it
+//! usually is at this hour, as the meter finds, is degraded at best.
 //! Deciding twice is harmless: what is not newer than what is known changes nothing.
 
 use std::collections::VecDeque;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 use model::alert::{AlertRaised, AlertResolved};
-use model::health::{Check, Health, HealthChanged, Observed, Reason};
+use model::health::{Check, Health, HealthChanged, HealthCompared, Observed, Reason};
 use model::route::{RouteExhausted, RouteSwitched};
 
 use crate::alarm;
@@ -26,6 +27,8 @@ pub const CONFIRMED_VOTES: usize = 2;
 pub const BETTER_VOTES: usize = 3;
 /// Intervals without an observation after which nothing is known.
 pub const STALE_INTERVALS: u32 = 3;
+/// How long word of a comparison counts at most.
+pub const COMPARED_MAX: Duration = Duration::from_secs(4 * 3600);
 /// Sentences of evidence in an event.
 pub const EVIDENCE_MAX: usize = 10;
 
@@ -73,6 +76,21 @@ pub fn decide(state: &State, seen: &Observed, rules: &Rules) -> (State, Vec<Acti
         next.flapping = flap::flaps(state.flapping, &next.history);
     }
     settle(state, next, seen.at, rules)
+}
+
+/// Takes word of how an integration compares with its usual self.
+///
+/// While it is worse, what would be `up` is `degraded`; nothing else changes: it is never `down` by that, and nobody hears of
+/// it while it is down, unknown or being worked on. The word counts until its time is over, whoever told it may be gone.
+pub fn compare(state: &State, told: &HealthCompared, at: Timestamp, rules: &Rules) -> (State, Vec<Action>) {
+    let known = state.compared.iter().find(|known| known.check == told.check);
+    if known.is_some_and(|known| told.at <= known.at) {
+        return (state.clone(), Vec::new());
+    }
+    let mut next = state.clone();
+    next.compared.retain(|known| known.check != told.check);
+    next.compared.push(HealthCompared { until: told.until.min(at.plus(COMPARED_MAX)), ..told.clone() });
+    settle(state, next, at, rules)
 }
 
 /// Calls that went well say nothing against a probe that was slow: they have no limit for what is slow. Without
@@ -140,14 +158,24 @@ fn forgotten(state: &State, reason: Option<Reason>, since: Timestamp, now: Times
         history: VecDeque::new(),
         flapping: false,
         shown: Figures::default(),
+        compared: Vec::new(),
         ..state.clone()
     }
 }
 
 fn settle(before: &State, mut next: State, at: Timestamp, rules: &Rules) -> (State, Vec<Action>) {
-    if let Some((health, reason)) = verdict(&next, at, rules) {
+    // What nobody told again is over.
+    next.compared.retain(|told| !told.worse || told.until > at);
+    let worse = next.worse_than_usual().cloned();
+    let judged = match (verdict(&next, at, rules), &worse) {
+        (Some((Health::Up, _)), Some(told)) => Some((Health::Degraded, Some(told.reason))),
+        (None, Some(told)) if next.health == Health::Up => Some((Health::Degraded, Some(told.reason))),
+        (judged, _) => judged,
+    };
+    if let Some((health, reason)) = judged {
         if health != next.health {
-            let began = began(&next.votes, health, at);
+            let compared = worse.as_ref().filter(|told| Some(told.reason) == reason);
+            let began = compared.map_or_else(|| began(&next.votes, health, at), |told| told.since);
             next.since = if before.health == Health::Unknown { began } else { began.max(before.since) };
             next.entered_at = at;
             next.health = health;
@@ -162,6 +190,10 @@ fn settle(before: &State, mut next: State, at: Timestamp, rules: &Rules) -> (Sta
 fn show(before: &State, next: &mut State) {
     let own = next.votes.iter().rev().find(|vote| vote.reason == next.reason);
     match own {
+        _ if next.evidence().is_some() => {
+            let latency_ms = next.evidence().and_then(|told| told.p95_ms);
+            next.shown = Figures { latency_ms, status_code: None };
+        }
         Some(vote) => next.shown = vote.figures,
         None if before.reason != next.reason => next.shown = Figures::default(),
         None => {}
@@ -181,12 +213,18 @@ fn finish(before: &State, mut next: State, at: Timestamp) -> (State, Vec<Action>
             since: next.since,
             at,
             latency_ms: next.figures().latency_ms,
-            evidence: next.votes.iter().take(EVIDENCE_MAX).map(|vote| vote.said.clone()).collect(),
+            evidence: evidence(&next),
         }));
     }
     actions.extend(alarm::settle(before, &mut next, at));
     next.version = before.version + u64::from(!actions.is_empty());
     (next, actions)
+}
+
+/// What decided, in sentences.
+fn evidence(state: &State) -> Vec<String> {
+    let compared = state.evidence().map(|told| format!("{}: {}", told.at, told.detail));
+    compared.into_iter().chain(state.votes.iter().map(|vote| vote.said.clone())).take(EVIDENCE_MAX).collect()
 }
 
 /// What the votes say it is. Nothing: what it was.
@@ -275,5 +313,7 @@ fn began(votes: &VecDeque<Vote>, health: Health, at: Timestamp) -> Timestamp {
     .map_or(at, |vote| vote.at)
 }
 
+#[cfg(test)]
+mod compared;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! against a route's entry of a later term.
 
 use model::alert::{AlertRaised, Phase, Severity};
-use model::health::{Health, Observed};
+use model::health::{Health, HealthCompared, Observed};
 use model::id::Slug;
 use model::route::{RouteCause, RouteExhausted, RouteNow, RouteSwitched};
 use model::snapshot::PinnedRoute;
@@ -15,7 +15,7 @@ use serde_json::{Map, json};
 use crate::alarm;
 use crate::board::Board;
 use crate::choose::{Choice, Member, choose};
-use crate::decide::{Action, decide, switch_off, tick};
+use crate::decide::{Action, compare, decide, switch_off, tick};
 use crate::identity;
 use crate::state::{RouteEntry, State};
 
@@ -43,6 +43,17 @@ pub fn observe(board: &Board, seen: &Observed) -> Plan {
     match board.state(&seen.integration, seen.at).filter(|_| enabled) {
         None => Plan::default(),
         Some(state) => change(board, &state, decide(&state, seen, &board.rules), seen.at),
+    }
+}
+
+/// What follows from a comparison with what is usual. Nothing for an integration that is not configured, is switched off, or
+/// was never observed.
+pub fn compared(board: &Board, told: &HealthCompared, at: Timestamp) -> Plan {
+    let enabled = board.integration(&told.integration).is_some_and(|configured| configured.enabled);
+    let known = board.health.contains_key(&told.integration);
+    match board.state(&told.integration, at).filter(|_| enabled && known) {
+        None => Plan::default(),
+        Some(state) => change(board, &state, compare(&state, told, at, &board.rules), at),
     }
 }
 

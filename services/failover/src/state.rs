@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use model::alert::AlertRaised;
-use model::health::{Health, HealthNow, Reason};
+use model::health::{Health, HealthCompared, HealthNow, Reason};
 use model::route::RouteNow;
 use model::{IntegrationId, ProviderId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ pub struct State {
     /// What the last observation measured that shows the trouble it has. While it is up, the last probe's count.
     #[serde(default)]
     pub shown: Figures,
+    /// The last word of each who observes on how it compares with its usual self.
+    #[serde(default)]
+    pub compared: Vec<HealthCompared>,
 }
 
 impl State {
@@ -85,6 +88,7 @@ impl State {
             status_code: None,
             detail: None,
             shown: Figures::default(),
+            compared: Vec::new(),
         }
     }
 
@@ -102,6 +106,17 @@ impl State {
         }
     }
 
+    /// What shows that it is worse than usual. More errors come before slow answers.
+    pub fn worse_than_usual(&self) -> Option<&HealthCompared> {
+        self.compared.iter().filter(|told| told.worse).max_by_key(|told| told.reason == Reason::MoreErrors)
+    }
+
+    /// The comparison that makes it degraded, if one does.
+    pub fn evidence(&self) -> Option<&HealthCompared> {
+        let of_it = |told: &&HealthCompared| told.worse && Some(told.reason) == self.reason;
+        self.compared.iter().find(of_it).filter(|_| self.health == Health::Degraded)
+    }
+
     /// As everyone may know it.
     pub fn now(&self) -> HealthNow {
         let Figures { latency_ms, status_code } = self.figures();
@@ -113,7 +128,7 @@ impl State {
             checked_at: self.checked_at(),
             latency_ms,
             status_code,
-            detail: self.detail.clone(),
+            detail: self.evidence().map(|told| told.detail.clone()).or_else(|| self.detail.clone()),
             flapping: self.flapping,
         }
     }

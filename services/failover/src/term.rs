@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bus::{Bus, Change, Kv, Message, Outcome, Term, table};
 use futures_util::StreamExt;
-use model::health::Observed;
+use model::health::{HealthCompared, Observed};
 use model::route::RouteNow;
 use model::snapshot::{self, Snapshot};
 use model::{IntegrationId, RouteId, Timestamp};
@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use crate::apply::{Error, Hands, apply};
 use crate::board::{Board, Kept};
 use crate::decide::STALE_INTERVALS;
-use crate::plan::{Plan, observe, review, review_route};
+use crate::plan::{Plan, compared, observe, review, review_route};
 use crate::settings::Settings;
 use crate::state::{HealthEntry, RouteEntry};
 use crate::telemetry;
@@ -32,15 +32,22 @@ const WAITING_MAX: usize = 16;
 /// Observations older than this say nothing of now, unless probes are rarer.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
-/// An observation, and where to say what became of it.
+/// What comes from the stream.
+enum Word {
+    Seen(Observed),
+    /// With when the bus took it.
+    Compared(HealthCompared, Timestamp),
+}
+
+/// Word of an integration, and where to say what became of it.
 struct Input {
-    seen: Observed,
+    word: Word,
     settled: oneshot::Sender<Outcome>,
 }
 
 /// What the one task wakes for.
 enum Wake {
-    Seen(Input),
+    Heard(Input),
     Configured(Snapshot),
     Tick,
     End,
@@ -119,14 +126,25 @@ async fn take_over(hands: &Hands, mut board: Board) -> Result<Board, Error> {
 
 /// Hands an observation to the one task and waits for what became of it.
 async fn receive(message: Message, inputs: mpsc::Sender<Input>) -> Outcome {
-    let mut seen = match message.decode::<Observed>() {
-        Ok(envelope) => envelope.data,
+    let stored_at = message.stored_at;
+    // A clock that is ahead must not make all later observations old.
+    let word = if message.is::<HealthCompared>() {
+        message.decode::<HealthCompared>().map(|told| {
+            let at = told.data.at.min(stored_at);
+            Word::Compared(HealthCompared { at, ..told.data }, stored_at)
+        })
+    } else {
+        message.decode::<Observed>().map(|seen| {
+            let at = seen.data.at.min(stored_at);
+            Word::Seen(Observed { at, ..seen.data })
+        })
+    };
+    let word = match word {
+        Ok(word) => word,
         Err(error) => return Outcome::Reject(error.to_string()),
     };
-    // A clock that is ahead must not make all later observations old.
-    seen.at = seen.at.min(message.stored_at);
     let (settled, outcome) = oneshot::channel();
-    if inputs.send(Input { seen, settled }).await.is_err() {
+    if inputs.send(Input { word, settled }).await.is_err() {
         return Outcome::Retry;
     }
     outcome.await.unwrap_or(Outcome::Retry)
@@ -165,30 +183,30 @@ impl Leader {
                     None => return Err(Error::Over),
                 },
                 _ = ticks.tick() => Wake::Tick,
-                input = inbox.recv() => input.map_or(Wake::End, Wake::Seen),
+                input = inbox.recv() => input.map_or(Wake::End, Wake::Heard),
             };
             match wake {
                 Wake::End => return Ok(()),
-                Wake::Seen(input) => self.take(input).await?,
+                Wake::Heard(input) => self.take(input).await?,
                 Wake::Configured(snapshot) => self.configure(snapshot).await?,
                 Wake::Tick => self.sweep().await?,
             }
         }
     }
 
-    /// Decides on an observation and says what became of it.
-    async fn take(&mut self, Input { seen, settled }: Input) -> Result<(), Error> {
-        let age = Timestamp::now().since(seen.at);
-        let patience = Duration::from_secs(u64::from(seen.every_secs.unwrap_or(0))) * STALE_INTERVALS;
-        if age > AGE_MAX.max(patience) {
-            debug!(integration.id = %seen.integration, "An observation of {} is too old to say anything.", seen.integration);
+    /// Decides on what was heard and says what became of it.
+    async fn take(&mut self, Input { word, settled }: Input) -> Result<(), Error> {
+        if is_too_old(&word, Timestamp::now()) {
             // Who waits for it may have gone: then it comes again, and is as old.
             let _ = settled.send(Outcome::Done);
             return Ok(());
         }
         let done = match self.finish().await {
             Ok(()) => {
-                let plan = observe(&self.board, &seen);
+                let plan = match &word {
+                    Word::Seen(seen) => observe(&self.board, seen),
+                    Word::Compared(told, at) => compared(&self.board, told, *at),
+                };
                 self.carry_out(plan).await
             }
             Err(error) => Err(error),
@@ -282,6 +300,21 @@ impl Leader {
             telemetry::active(&route.route, None);
         }
     }
+}
+
+/// Whether it says nothing of now any more.
+fn is_too_old(word: &Word, now: Timestamp) -> bool {
+    let (id, old) = match word {
+        Word::Seen(seen) => {
+            let patience = Duration::from_secs(u64::from(seen.every_secs.unwrap_or(0))) * STALE_INTERVALS;
+            (&seen.integration, now.since(seen.at) > AGE_MAX.max(patience))
+        }
+        Word::Compared(told, _) => (&told.integration, told.worse && told.until <= now),
+    };
+    if old {
+        debug!(integration.id = %id, "Word of {id} is too old to say anything.");
+    }
+    old
 }
 
 fn is_again(error: &bus::Error) -> bool {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::health::{Check, Observed, Reason};
+use model::health::{Check, HealthCompared, Observed, Reason};
 use model::integration::Integration;
 use model::route::Route;
 use model::snapshot::{PinnedRoute, Snapshot};
@@ -54,6 +54,27 @@ pub(crate) fn probe(at: u32, reason: Option<Reason>) -> Observed {
 
 pub(crate) fn traffic(at: u32, requests: u32, failures: u32, reason: Option<Reason>) -> Observed {
     Observed { check: Check::Traffic, requests, failures, every_secs: None, ..probe(at, reason) }
+}
+
+/// Word from the meter that callers have waited longer, or met more errors, since five minutes before; it counts for 20 minutes.
+pub(crate) fn compared(at: u32, worse: bool, reason: Reason) -> HealthCompared {
+    let seconds = |seconds| std::time::Duration::from_secs(seconds);
+    HealthCompared {
+        integration: id("polygon-main"),
+        provider: ProviderId::new("polygon").expect("a slug"),
+        check: Check::Traffic,
+        worse,
+        reason,
+        at: second(at),
+        since: second(at).minus(seconds(300)),
+        until: second(at).plus(seconds(1200)),
+        requests: 600,
+        p95_ms: Some(950),
+        usual_p95_ms: Some(205),
+        errors_ppm: 0,
+        usual_errors_ppm: None,
+        detail: "95 of 100 calls took up to 950 ms, usually 205 ms".to_owned(),
+    }
 }
 
 /// One word of a table as an observation.

@@ -8,7 +8,7 @@ use bus::{Bucket, Bus, Message, ServerSettings, Start, Supervised, Tail};
 use futures_util::StreamExt;
 use model::alert::{AlertRaised, AlertResolved, Severity};
 use model::audit::{AuditRecorded, Verb};
-use model::health::{Health, HealthChanged, HealthNow, Observed, Reason};
+use model::health::{Health, HealthChanged, HealthCompared, HealthNow, Observed, Reason};
 use model::route::{RouteCause, RouteNow, RouteSwitched};
 use model::{Timestamp, snapshot};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{AT_ONCE, id, probe_of, route_id, snapshot};
+use super::{AT_ONCE, compared, id, probe_of, route_id, snapshot};
 use crate::apply::{Error, Hands, apply};
 use crate::board::Board;
 use crate::plan::{observe, review_route};
@@ -196,6 +196,43 @@ async fn an_outage_is_announced_told_and_routed_around_until_it_is_over() {
     let reasons: Vec<_> = audited.iter().filter_map(|entry| entry.reason.as_deref()).collect();
     assert_eq!(reasons, ["from a to b (failover, unreachable)", "from b to a (preferred)"]);
 
+    stopping.cancel();
+    running.await.expect("no panic").expect("no error");
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worse_than_usual_is_told_with_its_evidence_until_it_is_over() {
+    let mut house = House::start().await;
+    let (stopping, running) = house.failover("failover/1").await;
+    house.route_at("a").await;
+    house.observe("a", 0..4, None).await;
+    house.taken("a", 3).await;
+    house.health("a", Health::Up).await;
+    let at = Timestamp::now();
+    let word = |worse, at: Timestamp| HealthCompared {
+        integration: id("a"),
+        at,
+        since: at.minus(Duration::from_secs(900)),
+        until: at.plus(Duration::from_secs(1200)),
+        ..compared(0, worse, Reason::Slow)
+    };
+    house.bus.publish(&house.bus.envelope(word(true, at))).await.expect("stored");
+    let now = house.health("a", Health::Degraded).await;
+    assert_eq!((now.reason, now.latency_ms), (Some(Reason::Slow), Some(950)));
+    assert!(now.detail.is_some_and(|detail| detail.contains("usually 205 ms")));
+    assert_eq!(house.route_at("a").await.cause, RouteCause::Preferred, "it still answers");
+    let raised: AlertRaised = house.next_fact().await;
+    assert_eq!(raised.data["compared"]["usual_p95_ms"], 205, "{:?}", raised.data);
+
+    house
+        .bus
+        .publish(&house.bus.envelope(word(false, at.plus(Duration::from_millis(1)))))
+        .await
+        .expect("stored");
+    assert_eq!(house.health("a", Health::Up).await.detail, None);
+    let resolved: AlertResolved = house.next_fact().await;
+    assert_eq!(resolved.raised.alert, raised.alert);
     stopping.cancel();
     running.await.expect("no panic").expect("no error");
     house.server.stop().await;

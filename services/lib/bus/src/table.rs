@@ -186,7 +186,7 @@ pub const DEAD_PREFIX: &str = "sb.dead";
 pub const FAILOVER: Durable = Durable {
     name: "failover",
     stream: "HEALTH",
-    subjects: &["sb.v1.health.*.observed"],
+    subjects: &["sb.v1.health.*.observed", "sb.v1.health.*.compared"],
     ack_wait: Duration::from_secs(5),
     max_ack_pending: 256,
     attempts_max: ATTEMPTS_STATE,
