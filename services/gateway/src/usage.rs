@@ -31,6 +31,8 @@ const BATCH_MAX: usize = 256;
 const LAST_MS: u64 = 5_000;
 /// Pause after the bus did not take a batch, in milliseconds.
 const AGAIN_MS: u64 = 500;
+/// The most that one event holds, in bytes of JSON: with what stands around it, it stays below 64 KiB.
+const PART_BYTES: usize = 48 * 1024;
 const MINUTE_MS: i64 = 60_000;
 
 /// Collects cells, and knows those that the configuration has forgotten.
@@ -153,27 +155,40 @@ fn merge(old: &mut UsageCounted, event: UsageCounted) {
         old.to = old.to.max(event.to);
     }
     for count in event.counts {
-        match old.counts.iter_mut().find(|c| c.endpoint == count.endpoint && c.actor == count.actor) {
-            Some(same) => sum(same, &count),
+        let same = |c: &&mut Count| {
+            (&c.endpoint, &c.actor, &c.route) == (&count.endpoint, &count.actor, &count.route)
+        };
+        match old.counts.iter_mut().find(same) {
+            Some(old) => old.add(&count),
             None => old.counts.push(count),
         }
     }
 }
 
-fn sum(to: &mut Count, from: &Count) {
-    to.requests += from.requests;
-    to.errors += from.errors;
-    to.cache_hits += from.cache_hits;
-    to.request_bytes += from.request_bytes;
-    to.response_bytes += from.response_bytes;
-    to.latency_sum_ms += from.latency_sum_ms;
-    to.cost_micros += from.cost_micros;
-    to.messages_sent += from.messages_sent;
-    to.messages_received += from.messages_received;
-    to.tokens.add(&from.tokens);
-    for model in &from.models {
-        to.add_model(model);
+/// Parts of an event that are small enough to travel, most often one. Their counts are in the event's order, so that an
+/// event that is cut again is cut alike.
+fn parts(event: UsageCounted) -> Vec<UsageCounted> {
+    let mut parts: Vec<UsageCounted> = Vec::new();
+    let UsageCounted { integration, provider, counter, from, to, counts } = event;
+    let mut room = 0;
+    for count in counts {
+        let bytes = bytes_of(&count);
+        if parts.is_empty() || bytes > room {
+            let (integration, provider, counter) = (integration.clone(), provider.clone(), counter.clone());
+            parts.push(UsageCounted { integration, provider, counter, from, to, counts: Vec::new() });
+            room = PART_BYTES;
+        }
+        room = room.saturating_sub(bytes);
+        if let Some(part) = parts.last_mut() {
+            part.counts.push(count);
+        }
     }
+    parts
+}
+
+/// About how large a count is as JSON, in bytes.
+fn bytes_of(count: &Count) -> usize {
+    serde_json::to_vec(count).map_or(PART_BYTES, |json| json.len() + 1)
 }
 
 // === sending ===
@@ -184,7 +199,8 @@ async fn send(bus: Bus, instance: String, waiting: Arc<Waiting>, done: Cancellat
     let mut last: Option<Instant> = None;
     loop {
         if batch.is_empty() {
-            batch = waiting.take().into_iter().filter_map(|event| envelope(&bus, &instance, event)).collect();
+            let taken = waiting.take().into_iter().flat_map(|event| (0..).zip(parts(event)));
+            batch = taken.filter_map(|(part, event)| envelope(&bus, &instance, event, part)).collect();
         }
         if done.is_cancelled() && last.is_none() {
             last = Some(Instant::now() + Duration::from_millis(LAST_MS));
@@ -227,16 +243,19 @@ async fn over(done: &CancellationToken, last: Option<Instant>) {
     tokio::time::sleep_until(last.unwrap_or_else(|| Instant::now() + Duration::from_millis(LAST_MS))).await;
 }
 
-fn envelope(bus: &Bus, instance: &str, event: UsageCounted) -> Option<Envelope<Vec<u8>>> {
-    let id = identity(instance, &event);
+fn envelope(bus: &Bus, instance: &str, event: UsageCounted, part: u32) -> Option<Envelope<Vec<u8>>> {
+    let id = identity(instance, &event, part);
     let time = event.to;
     let envelope = Envelope::new(id, bus.source(), time, event).to_bytes();
     envelope.inspect_err(|error| tracing::error!(%error, "A usage event cannot be written: {error}.")).ok()
 }
 
-/// The event's id: the same for the same instance, span and integration.
-fn identity(instance: &str, event: &UsageCounted) -> EventId {
-    let text = format!("usage\n{instance}\n{}\n{}", event.from.as_millis(), event.integration);
+/// The event's id: the same for the same instance, span, integration and part.
+fn identity(instance: &str, event: &UsageCounted, part: u32) -> EventId {
+    let mut text = format!("usage\n{instance}\n{}\n{}", event.from.as_millis(), event.integration);
+    if part > 0 {
+        text.push_str(&format!("\n{part}"));
+    }
     let hash = hex::encode(Sha256::digest(text));
     EventId::parse(format!("use-{}", &hash[..40])).expect("44 letters, digits and `-`")
 }
@@ -296,10 +315,32 @@ mod tests {
     }
 
     #[test]
+    fn a_large_event_travels_in_parts() {
+        let mut large = event(1, 0);
+        large.counts = (0..3_000)
+            .map(|n| Count {
+                endpoint: format!("/{n}"),
+                actor: "user:ada".to_owned(),
+                requests: 1,
+                ..Count::default()
+            })
+            .collect();
+        let parts = parts(large.clone());
+        assert!(
+            parts.len() > 1
+                && parts.iter().all(|part| serde_json::to_vec(part).expect("JSON").len() < 64 * 1024)
+        );
+        let all: Vec<Count> = parts.into_iter().flat_map(|part| part.counts).collect();
+        assert_eq!(all, large.counts);
+        assert_eq!(super::parts(event(1, 1)), [event(1, 1)]);
+    }
+
+    #[test]
     fn ids_are_of_the_instance_the_span_and_the_integration() {
-        let first = identity("x", &event(1, 1));
-        assert_eq!(first, identity("x", &event(1, 9)));
-        assert_ne!(first, identity("y", &event(1, 1)));
-        assert_ne!(first, identity("x", &event(2, 1)));
+        let first = identity("x", &event(1, 1), 0);
+        assert_eq!(first, identity("x", &event(1, 9), 0));
+        assert_ne!(first, identity("y", &event(1, 1), 0));
+        assert_ne!(first, identity("x", &event(2, 1), 0));
+        assert_ne!(first, identity("x", &event(1, 1), 1));
     }
 }
