@@ -2,6 +2,7 @@
 //!
 //! A new snapshot takes over the cells of the old one, so that a change of configuration forgets nothing.
 
+mod counts;
 mod patience;
 mod waiting;
 
@@ -12,19 +13,16 @@ use std::time::{Duration, Instant};
 use egress::skew::Skew;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use model::health::Reason;
-use model::usage::{Count, ModelCount};
+use model::usage::Count;
 use model::{IntegrationId, ProviderId};
 
 use crate::budget::{Beside, Budget};
-use crate::map::Map;
 use crate::telemetry;
+use crate::tokens::Used;
+use counts::Counts;
+pub(crate) use counts::Whose;
 pub(crate) use patience::Patience;
 use waiting::Waiting;
-
-/// Different pairs of endpoint and caller that are counted apart between two flushes. More are counted as [`OTHER`].
-const COUNTS_MAX: usize = 4_096;
-/// The endpoint of calls that found no place of their own.
-const OTHER: &str = "other";
 
 /// One integration's cells.
 pub(crate) struct Live {
@@ -40,13 +38,6 @@ pub(crate) struct Live {
     budget: Mutex<Budget>,
     beside: Mutex<Beside>,
     meters: Meters,
-}
-
-/// What was counted, and where of each caller and endpoint.
-#[derive(Default)]
-struct Counts {
-    all: Vec<Count>,
-    places: Map<String, Map<String, usize>>,
 }
 
 /// What callers met since the last look.
@@ -138,7 +129,7 @@ impl Live {
     }
 
     /// Counts a call to the provider.
-    pub(crate) fn attempted(&self, endpoint: &str, actor: &str, call: &Attempted) {
+    pub(crate) fn attempted(&self, whose: Whose<'_>, call: &Attempted) {
         let failed = call.reason.is_some_and(|reason| reason != Reason::BadRequest);
         match call.reason {
             None => self.meters.ok.increment(1),
@@ -149,11 +140,17 @@ impl Live {
         }
         let took_ms = u64::try_from(call.took.as_millis()).unwrap_or(u64::MAX);
         if call.sent {
-            self.count(endpoint, actor, |count| {
+            self.count(whose, |count| {
                 count.requests += 1;
-                count.errors += u64::from(call.reason.is_some());
+                if let Some(reason) = call.reason {
+                    count.errors += 1;
+                    *count.reasons.entry(reason).or_default() += 1;
+                }
                 count.request_bytes += call.request_bytes;
-                count.latency_sum_ms += if call.status.is_some() { took_ms } else { 0 };
+                if call.status.is_some() {
+                    count.latency_sum_ms += took_ms;
+                    count.latency.add(u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX));
+                }
                 count.cost_micros += call.cost_micros;
             });
         }
@@ -176,8 +173,8 @@ impl Live {
     }
 
     /// Counts a call whose caller went away before its answer: the provider may have seen it.
-    pub(crate) fn gone(&self, endpoint: &str, actor: &str, request_bytes: u64, cost_micros: u64) {
-        self.count(endpoint, actor, |count| {
+    pub(crate) fn gone(&self, whose: Whose<'_>, request_bytes: u64, cost_micros: u64) {
+        self.count(whose, |count| {
             count.requests += 1;
             count.request_bytes += request_bytes;
             count.cost_micros += cost_micros;
@@ -185,10 +182,13 @@ impl Live {
     }
 
     /// Counts what was found out after the head: bytes of the answer, and whether it broke off.
-    pub(crate) fn ended(&self, endpoint: &str, actor: &str, response_bytes: u64, broke_off: Option<Reason>) {
-        self.count(endpoint, actor, |count| {
+    pub(crate) fn ended(&self, whose: Whose<'_>, response_bytes: u64, broke_off: Option<Reason>) {
+        self.count(whose, |count| {
             count.response_bytes += response_bytes;
-            count.errors += u64::from(broke_off.is_some());
+            if let Some(reason) = broke_off {
+                count.errors += 1;
+                *count.reasons.entry(reason).or_default() += 1;
+            }
         });
         if let Some(reason) = broke_off {
             let mut traffic = lock(&self.traffic);
@@ -200,17 +200,20 @@ impl Live {
     }
 
     /// Counts what a language model used.
-    pub(crate) fn used(&self, endpoint: &str, actor: &str, used: &ModelCount) {
-        self.count(endpoint, actor, |count| {
-            count.cost_micros = count.cost_micros.saturating_add(used.cost_micros);
-            count.tokens.add(&used.tokens);
-            count.add_model(used);
+    pub(crate) fn used(&self, whose: Whose<'_>, used: &Used) {
+        self.count(whose, |count| {
+            count.cost_micros = count.cost_micros.saturating_add(used.count.cost_micros);
+            count.tokens.add(&used.count.tokens);
+            count.add_model(&used.count);
+            if let Some(model) = &used.unpriced {
+                count.add_unpriced(model);
+            }
         });
     }
 
     /// Counts what passed through a WebSocket.
-    pub(crate) fn passed(&self, endpoint: &str, actor: &str, passed: &Passed) {
-        self.count(endpoint, actor, |count| {
+    pub(crate) fn passed(&self, whose: Whose<'_>, passed: &Passed) {
+        self.count(whose, |count| {
             count.request_bytes += passed.request_bytes;
             count.response_bytes += passed.response_bytes;
             count.messages_sent += passed.messages_sent;
@@ -219,8 +222,8 @@ impl Live {
     }
 
     /// Counts an answer from the cache.
-    pub(crate) fn cached(&self, endpoint: &str, actor: &str) {
-        self.count(endpoint, actor, |count| count.cache_hits += 1);
+    pub(crate) fn cached(&self, whose: Whose<'_>) {
+        self.count(whose, |count| count.cache_hits += 1);
     }
 
     /// Counts an answer to a caller.
@@ -284,7 +287,7 @@ impl Live {
     /// What was counted since the last time; nothing is counted twice.
     pub(crate) fn take_counts(&self) -> Vec<Count> {
         let mut counts = std::mem::take(&mut *lock(&self.counts)).all;
-        counts.sort_by(|a, b| (&a.endpoint, &a.actor).cmp(&(&b.endpoint, &b.actor)));
+        counts.sort_by(|a, b| (&a.endpoint, &a.actor, &a.route).cmp(&(&b.endpoint, &b.actor, &b.route)));
         counts
     }
 
@@ -307,36 +310,8 @@ impl Live {
         (traffic.requests > 0).then_some(traffic)
     }
 
-    fn count(&self, endpoint: &str, actor: &str, add: impl FnOnce(&mut Count)) {
-        add(lock(&self.counts).of(endpoint, actor));
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    /// The count of an endpoint and a caller. Looking up one that is there allocates nothing.
-    fn of(&mut self, endpoint: &str, actor: &str) -> &mut Count {
-        let found = self.place(endpoint, actor).or_else(|| {
-            let full = self.all.len() >= COUNTS_MAX;
-            full.then(|| self.place(OTHER, actor)).flatten()
-        });
-        let place = found.unwrap_or_else(|| {
-            let endpoint = if self.all.len() < COUNTS_MAX { endpoint } else { OTHER };
-            let place = self.all.len();
-            self.all.push(Count {
-                endpoint: endpoint.to_owned(),
-                actor: actor.to_owned(),
-                ..Count::default()
-            });
-            self.places.entry(actor.to_owned()).or_default().insert(endpoint.to_owned(), place);
-            place
-        });
-        &mut self.all[place]
-    }
-
-    fn place(&self, endpoint: &str, actor: &str) -> Option<usize> {
-        self.places.get(actor)?.get(endpoint).copied()
+    fn count(&self, whose: Whose<'_>, add: impl FnOnce(&mut Count)) {
+        add(lock(&self.counts).of(whose));
     }
 }
 

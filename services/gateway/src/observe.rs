@@ -94,7 +94,7 @@ mod tests {
     use model::{IntegrationId, ProviderId};
 
     use super::*;
-    use crate::live::Attempted;
+    use crate::live::{Attempted, Whose};
 
     #[test]
     fn the_most_frequent_trouble_and_the_mean_latency_are_told() {
@@ -114,7 +114,7 @@ mod tests {
             call(Some(Reason::UpstreamError), Some(503), 30),
             call(Some(Reason::UpstreamError), Some(500), 40),
         ] {
-            live.attempted("/", "user:ada", &call);
+            live.attempted(Whose { endpoint: "/", actor: "user:ada", route: None }, &call);
         }
         let traffic = live.take_traffic(Instant::now()).expect("there were calls");
         let seen = observed(&live, &traffic, Timestamp::default());

@@ -13,7 +13,7 @@ mod usage;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use catalogue::{Provider, TokenFields};
+use catalogue::{Provider, TokenFields, TokenPrice};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use memchr::memmem::Finder;
@@ -40,10 +40,21 @@ const ASK: (&str, &str) = ("usage", "ask");
 pub(crate) struct Rules {
     provider: &'static Provider,
     fields: &'static TokenFields,
+    /// What an operator says of prices, before what the catalogue says.
+    prices: Vec<TokenPrice>,
     /// The members of an answer that hold what was used.
     names: Vec<Finder<'static>>,
     /// Whether streams are asked to tell what they used.
     asks: bool,
+}
+
+/// What an answer used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// As it is counted.
+    pub(crate) count: ModelCount,
+    /// The model's name where it has no price: it is counted as another.
+    pub(crate) unpriced: Option<String>,
 }
 
 /// Reads one answer as it passes.
@@ -70,6 +81,7 @@ impl Rules {
     pub(crate) fn new(
         provider: &'static Provider,
         settings: &serde_json::Map<String, Value>,
+        prices: &[TokenPrice],
     ) -> Option<Arc<Self>> {
         let fields = provider.cost.tokens.as_ref()?;
         let all =
@@ -80,7 +92,20 @@ impl Rules {
         names.dedup();
         let names = names.into_iter().map(|name| Finder::new(&format!("\"{name}\"")).into_owned()).collect();
         let asks = settings.get(ASK.0).and_then(Value::as_str) == Some(ASK.1);
-        Some(Arc::new(Self { provider, fields, names, asks }))
+        Some(Arc::new(Self { provider, fields, prices: prices.to_vec(), names, asks }))
+    }
+
+    /// A model's prices. Nothing is an unknown cost, never none.
+    pub(crate) fn price_of(&self, model: &str) -> Option<&TokenPrice> {
+        TokenPrice::find(&self.prices, model).or_else(|| self.provider.price_of(model))
+    }
+
+    /// What a million tokens of a question and as many of an answer cost with the cheapest model, in millionths of a dollar.
+    pub(crate) fn cheapest(&self) -> u64 {
+        let theirs = self.provider.cost.prices.iter();
+        let theirs = theirs.filter(|price| !self.prices.iter().any(|own| own.model == price.model));
+        let all = self.prices.iter().chain(theirs);
+        all.map(|price| price.input.saturating_add(price.output)).min().unwrap_or_default()
     }
 
     /// The body that asks for what will be used, where that is configured and a held body does not ask.
@@ -142,7 +167,7 @@ impl Reader {
     }
 
     /// What was used, when the answer has ended or broken off; nothing when it was no answer of a model.
-    pub(crate) fn end(mut self) -> Option<ModelCount> {
+    pub(crate) fn end(mut self) -> Option<Used> {
         let rules = self.rules.clone();
         if let Some(decoder) = self.decoder.take().filter(|_| !self.lost) {
             let (kind, usage) = (&mut self.kind, &mut self.usage);
@@ -153,7 +178,7 @@ impl Reader {
         if !self.usage.is_told() && !is_stream && !cut && !self.lost {
             return None;
         }
-        Some(self.usage.count(rules.provider, rules.fields))
+        Some(self.usage.count(rules.fields, |model| rules.price_of(model)))
     }
 }
 

@@ -1,18 +1,17 @@
-//! What an answer cost, by the catalogue's prices.
+//! What an answer cost, by its model's prices.
 //!
 //! Whole millionths of a dollar. A model without a price has no cost, which is not a cost of 0.
 
-use catalogue::{Provider, TokensUsed};
+use catalogue::{TokenPrice, TokensUsed};
 
 use super::reply::Usage;
 
 /// The cost in millionths of a dollar; nothing when it is not known.
-pub(crate) fn micros(provider: &Provider, model: &str, usage: Usage) -> Option<u64> {
+pub(crate) fn micros(price: Option<&TokenPrice>, usage: Usage) -> Option<u64> {
     if let Some(said) = usage.said_micros {
         return Some(said);
     }
-    let price = provider.price_of(model)?;
-    price.micros(&TokensUsed {
+    price?.micros(&TokensUsed {
         question: usage.input,
         plain: usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_write),
         cached_read: usage.cached,
@@ -29,7 +28,7 @@ mod tests {
     #[track_caller]
     fn check(provider: &str, model: &str, usage: Usage, wanted: Option<u64>) {
         let provider = catalogue::Catalogue::builtin().get(provider).expect("a provider");
-        assert_eq!(micros(provider, model, usage), wanted);
+        assert_eq!(micros(provider.price_of(model), usage), wanted);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod read;
 
 use serde_json::{Value, json};
 
-use catalogue::{ChatAnswer, ChatUsage, Provider, ToolCall};
+use catalogue::{ChatAnswer, ChatUsage, Provider, TokenPrice, ToolCall};
 
 /// Why an answer ended. Its words are OpenAI's.
 pub(crate) use catalogue::FinishReason as Finish;
@@ -110,8 +110,13 @@ impl Reply {
         })
     }
 
-    /// As the canonical document of `schemas/operations/chat.json`. `model` is the provider's name of it, for its price.
-    pub(crate) fn to_canonical(&self, words: &Words, provider: &Provider, model: &str) -> ChatAnswer {
+    /// As the canonical document of `schemas/operations/chat.json`. `price` is that of the provider's model.
+    pub(crate) fn to_canonical(
+        &self,
+        words: &Words,
+        provider: &Provider,
+        price: Option<&TokenPrice>,
+    ) -> ChatAnswer {
         let usage = self.usage;
         let calls = self.calls.iter().map(|call| ToolCall {
             id: call.id.clone(),
@@ -131,7 +136,7 @@ impl Reply {
                 output_tokens: usage.output,
                 reasoning_tokens: usage.reasoning,
             },
-            cost_micros: super::cost::micros(provider, model, usage),
+            cost_micros: super::cost::micros(price, usage),
             provider: provider.id.to_string(),
         }
     }

@@ -16,6 +16,7 @@ use super::converse::Chat;
 use super::operate::Operated;
 use super::{join, upgrade};
 use crate::cache::kept::Kept;
+use crate::live::Whose;
 use crate::map::Few;
 use crate::problem::Problem;
 use crate::snapshot::{Caller, Config, Integration, Route};
@@ -95,6 +96,11 @@ impl Call {
             operation: self.operation.clone(),
             timeout_ms: None,
         }
+    }
+
+    /// Whose call of an endpoint it is.
+    pub(crate) fn whose<'a>(&'a self, endpoint: &'a str) -> Whose<'a> {
+        Whose { endpoint, actor: self.actor(), route: self.route().map(|route| &route.id) }
     }
 
     /// The route, if it goes through one.

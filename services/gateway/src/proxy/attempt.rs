@@ -409,7 +409,14 @@ pub(super) fn account(call: &Call, integration: &Integration, below: &str) -> Ac
     let endpoint = integration.provider.endpoint(call.method.as_str(), below, query);
     // What a model used is told once, to whom asked it: reading its answer again costs nothing.
     let reads = integration.tokens.as_ref().filter(|_| call.method == Method::POST).cloned();
-    Account::new(Entry { live: integration.live.clone(), endpoint, caller: call.caller.clone(), reads })
+    let route = call.route().cloned();
+    Account::new(Entry {
+        live: integration.live.clone(),
+        endpoint,
+        caller: call.caller.clone(),
+        route,
+        reads,
+    })
 }
 
 /// Puts the key on a request, and gives the body that goes with it. Nothing: there is none any more.

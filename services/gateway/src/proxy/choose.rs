@@ -139,11 +139,9 @@ fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, no
     fact
 }
 
-/// What a million tokens of a question and as many of an answer cost with the provider's cheapest model, in millionths
-/// of a dollar: which model a call names is not known before its body is read.
+/// What tokens cost at least: which model a call names is not known before its body is read.
 fn tokens_cost(member: &Integration) -> u64 {
-    let prices = member.provider.cost.prices.iter();
-    prices.map(|price| price.input.saturating_add(price.output)).min().unwrap_or_default()
+    member.tokens.as_ref().map_or(0, |rules| rules.cheapest())
 }
 
 /// The places of members in the order in which they are tried.

@@ -285,6 +285,7 @@ impl Chat {
             dialect,
             is_canonical: self.is_canonical,
             words: Words { model: asked, created: self.created, include_usage },
+            tokens: member.tokens.clone(),
             theirs: theirs.to_owned(),
             hold_ms: member.timeout_ms,
         }

@@ -251,7 +251,7 @@ impl Waiting {
                 if let Some(answer) = whole.of_one(part, integration, call, account).await {
                     merges.meters.answered.increment(1);
                     if !leads {
-                        account.live.cached(&account.endpoint, call.actor());
+                        account.live.cached(call.whose(&account.endpoint));
                     }
                     return Tried::Answered(answer);
                 }

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::recall::Place;
 use crate::body::{Broken, hint};
-use crate::live::{Attempted, Live, Patience};
-use crate::snapshot::Caller;
+use crate::live::{Attempted, Live, Patience, Whose};
+use crate::snapshot::{Caller, Route};
 use crate::tokens::{Reader, Rules};
 
 /// Whose call it is: for which endpoint, by whom. Clones share it.
@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) live: Arc<Live>,
     pub(crate) endpoint: Cow<'static, str>,
     pub(crate) caller: Arc<Caller>,
+    /// The route by which it came, if any.
+    pub(crate) route: Option<Arc<Route>>,
     /// How what a language model used is read; nothing where none is asked.
     pub(crate) reads: Option<Arc<Rules>>,
 }
@@ -40,9 +42,11 @@ impl Account {
         Self(Arc::new(entry))
     }
 
-    /// Who calls, as it is counted.
-    pub(crate) fn actor(&self) -> &str {
-        self.0.caller.token.actor.as_str()
+    /// Whose call it is, as it is counted.
+    pub(crate) fn whose(&self) -> Whose<'_> {
+        let Entry { endpoint, caller, route, .. } = &*self.0;
+        let route = route.as_ref().map(|route| &route.id);
+        Whose { endpoint, actor: caller.token.actor.as_str(), route }
     }
 }
 
@@ -84,7 +88,7 @@ impl Mark {
         self.told = true;
         self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
         let Entry { live, endpoint, .. } = &*self.account;
-        live.attempted(endpoint, self.account.actor(), &self.call);
+        live.attempted(self.account.whose(), &self.call);
         if let Some(number) = self.sent.take() {
             let good = reason.is_none().then_some(&**endpoint);
             live.waited(number, status.is_some(), good);
@@ -101,10 +105,10 @@ impl Mark {
 impl Drop for Mark {
     fn drop(&mut self) {
         let Some(number) = self.sent else { return };
-        let Entry { live, endpoint, .. } = &*self.account;
+        let live = &self.account.live;
         live.waited(number, false, None);
         if !self.told {
-            live.gone(endpoint, self.account.actor(), self.call.request_bytes, self.call.cost_micros);
+            live.gone(self.account.whose(), self.call.request_bytes, self.call.cost_micros);
         }
     }
 }
@@ -162,11 +166,11 @@ impl Watched {
             return;
         }
         self.told = true;
-        let (Entry { live, endpoint, .. }, actor) = (&*self.account, self.account.actor());
-        live.ended(endpoint, actor, self.bytes, broke_off);
+        let (live, whose) = (&self.account.live, self.account.whose());
+        live.ended(whose, self.bytes, broke_off);
         // Also of an answer that broke off: what was used until then is paid for.
         if let Some(used) = self.tokens.take().and_then(|tokens| tokens.end()) {
-            live.used(endpoint, actor, &used);
+            live.used(whose, &used);
         }
         if let Some(place) = self.copy.take().filter(|_| broke_off.is_none()) {
             place.keep();

@@ -217,7 +217,7 @@ fn integration(
             .filter(|max| *max > 0),
         operations: Operations::of(given, provider),
         reads_good_bodies: provider.reads_body(200),
-        tokens: crate::tokens::Rules::new(provider, &given.settings),
+        tokens: crate::tokens::Rules::new(provider, &given.settings, &given.cost.prices),
         print,
         cache: Rules::of(&given.cache),
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),

@@ -19,7 +19,7 @@ fn read(
     chunks: &[&[u8]],
 ) -> Option<ModelCount> {
     let provider = Catalogue::builtin().get(provider).expect("a provider");
-    let rules = Rules::new(provider, &serde_json::Map::new()).expect("counts tokens");
+    let rules = Rules::new(provider, &serde_json::Map::new(), &[]).expect("counts tokens");
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     if let Some(coding) = coding {
@@ -29,7 +29,7 @@ fn read(
     for chunk in chunks {
         reader.read(&Bytes::copy_from_slice(chunk));
     }
-    reader.end()
+    reader.end().map(|used| used.count)
 }
 
 fn sse(events: &[Value]) -> String {
@@ -180,10 +180,21 @@ fn a_large_answer_tells_at_its_end() {
 fn a_cost_that_is_not_known_is_never_nothing() {
     let unknown = r#"{"model":"someone-new","usage":{"prompt_tokens":5,"completion_tokens":6}}"#;
     let found = read("openai", JSON, None, &[unknown.as_bytes()]).expect("it tells");
-    assert_eq!(
-        (found.tokens.unpriced_answers, found.tokens.output_tokens, &*found.model),
-        (1, 6, "someone-new")
-    );
+    assert_eq!((found.tokens.unpriced_answers, found.tokens.output_tokens, &*found.model), (1, 6, "other"));
+    // Its operator's word is a price.
+    let own = TokenPrice { model: "someone-new".to_owned(), input: 1_000_000, ..TokenPrice::default() };
+    let provider = Catalogue::builtin().get("openai").expect("a provider");
+    let count = |rules: &Arc<Rules>| {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(JSON))]);
+        let mut reader = Reader::new(rules, StatusCode::OK, &headers).expect("an answer");
+        reader.read(&Bytes::from_static(unknown.as_bytes()));
+        reader.end().expect("it tells")
+    };
+    let unpriced =
+        count(&Rules::new(provider, &serde_json::Map::new(), &[]).expect("counts tokens")).unpriced;
+    assert_eq!(unpriced.as_deref(), Some("someone-new"));
+    let used = count(&Rules::new(provider, &serde_json::Map::new(), &[own]).expect("counts tokens"));
+    assert_eq!((used.count.cost_micros, &*used.count.model, used.unpriced), (5, "someone-new", None));
     // A stream that tells nothing, one that cannot be read, and one in a coding that nobody knows.
     for (coding, body) in [(None, "data: {}\n\n"), (Some("gzip"), "no gzip"), (Some("zz"), "?")] {
         let found = read("openai", SSE, coding, &[body.as_bytes()]).expect("an answer");

@@ -3,11 +3,11 @@
 //! Pure. A stream may tell a number early and correct it later, as Anthropic does with the tokens of its answer; a number
 //! that was told is never forgotten because a later event does not repeat it.
 
-use catalogue::{Provider, TokenFields};
-use model::usage::{ModelCount, Tokens};
+use catalogue::{Provider, TokenFields, TokenPrice};
+use model::usage::{ModelCount, OTHER_MODEL, Tokens};
 use serde_json::Value;
 
-use super::{NAMELESS, price, tidy_name, tokens};
+use super::{NAMELESS, Used, price, tidy_name, tokens};
 
 /// Where a document, or a stream's event, may hold what a whole answer has at its top.
 const ROOTS: [&str; 3] = ["", "/message", "/response"];
@@ -63,10 +63,15 @@ impl Usage {
     }
 
     /// Counts it, with its cost where that is known.
-    pub(super) fn count(&self, provider: &Provider, fields: &TokenFields) -> ModelCount {
+    pub(super) fn count<'p>(
+        &self,
+        fields: &TokenFields,
+        price_of: impl FnOnce(&str) -> Option<&'p TokenPrice>,
+    ) -> Used {
         let sums = self.sums();
         let name = self.model.as_deref().unwrap_or(NAMELESS);
-        let price = provider.price_of(name).filter(|_| self.is_told());
+        let known = price_of(name);
+        let price = known.filter(|_| self.is_told());
         let by_price = price.map(|price| price::of(price, fields.input_includes_cached, &sums));
         let cost_micros = self.reported_micros.or(by_price);
         let cached = sums.cached_read.saturating_add(sums.cache_write);
@@ -78,12 +83,20 @@ impl Usage {
             output_tokens: sums.output,
             unpriced_answers: 0,
         };
-        ModelCount {
-            model: price.map_or(name, |price| &price.model).to_owned(),
+        let model = match (known, cost_micros) {
+            (Some(price), _) => &price.model,
+            (None, Some(_)) => name,
+            (None, None) => OTHER_MODEL,
+        };
+        let count = ModelCount {
+            model: model.to_owned(),
             answers: 1,
             tokens: tokens(used, cost_micros.is_some()),
             cost_micros: cost_micros.unwrap_or(0),
-        }
+        };
+        // Of an answer that did not say what it used no name is missing in a table of prices.
+        let unpriced = (known.is_none() && cost_micros.is_none() && self.is_told()).then(|| name.to_owned());
+        Used { count, unpriced }
     }
 
     fn sums(&self) -> Sums {

@@ -3,6 +3,7 @@
 //! Of a stream the beginning is held, up to the first content; of an answer that is written anew, the whole. Bounded in
 //! events, bytes and time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -20,6 +21,7 @@ use crate::chat::fault::{self, Fault};
 use crate::chat::reply::{self, Words};
 use crate::chat::stream::{Beginning, Scout, Translator};
 use crate::proxy::judge::Judged;
+use crate::tokens::Rules;
 
 /// The most of a stream that is held until its first content.
 const HELD_EVENTS_MAX: usize = 64;
@@ -33,6 +35,8 @@ pub(crate) struct Listener {
     pub(super) dialect: Dialect,
     pub(super) is_canonical: bool,
     pub(super) words: Words,
+    /// What tokens cost, where they are counted.
+    pub(super) tokens: Option<Arc<Rules>>,
     /// The model, by the provider's name.
     pub(super) theirs: String,
     /// How long the first content of a stream is waited for, in milliseconds.
@@ -133,7 +137,10 @@ impl Listener {
         }
         let reply = reply::read(self.dialect, held)?;
         Some(match self.is_canonical {
-            true => Voice::whole(&reply.to_canonical(&self.words, self.provider, &self.theirs)),
+            true => {
+                let price = self.tokens.as_ref().and_then(|rules| rules.price_of(&self.theirs));
+                Voice::whole(&reply.to_canonical(&self.words, self.provider, price))
+            }
             false => Voice::whole(&reply.to_openai(&self.words)),
         })
     }

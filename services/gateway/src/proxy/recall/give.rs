@@ -49,7 +49,7 @@ impl Plan {
         answer::decorate(&mut response, Some(member), usize::from(word == "refresh"), word);
         telemetry::cache(word);
         if word != "refresh" {
-            member.live.cached(&kept.origin.endpoint, call.actor());
+            member.live.cached(call.whose(&kept.origin.endpoint));
         }
         member.live.answered(response.status().as_u16());
         response

@@ -79,7 +79,7 @@ pub(super) async fn pump<C, P>(
         };
         let any = passed.request_bytes + passed.response_bytes > 0;
         if any {
-            account.live.passed(&account.endpoint, account.actor(), &passed);
+            account.live.passed(account.whose(), &passed);
         }
         any
     };
