@@ -1,15 +1,12 @@
 //! Answers what was used: the body of `GET /integrations/{id}/usage`.
 
-use model::ask::{Answer, EndpointUse, Forecast, QuotaUse, Refused, SpanUse, Usage, UsageOf};
+use model::ask::{Answer, EndpointUse, QuotaUse, Refused, SpanUse, Usage, UsageOf};
 use model::integration::Window;
-use model::{Timestamp, subject};
+use model::subject;
 use store::{Facet, Step};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Meter, window};
-
-/// The share of a window that must have passed before a forecast is more than a guess.
-const ENOUGH: f64 = 0.05;
+use crate::{Meter, forecasts, window};
 
 /// Answers until told to stop.
 pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
@@ -45,36 +42,25 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     let endpoints = meter.store.usage_by(&id, Facet::Endpoint, span.from, span.to).await?;
     let history = meter.store.usage_history(&id, span.from, span.to, step).await?;
     let mut used = Vec::with_capacity(quotas.len());
-    let mut forecast = Forecast {
-        exhausts_at: None,
-        requests_at_reset: expected(span, at, total.requests),
-        ..Forecast::default()
-    };
-    let mut longest = 0;
+    let mut limits = Vec::with_capacity(quotas.len());
     for quota in quotas {
         let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
         let span = window::at(at, per, quota.zone());
         let count = meter.store.usage_in_window(&id, span.from, span.to, at).await?.requests;
-        let length = span.to.since(span.from).as_secs();
-        if length >= 24 * 3600 {
-            let ends = exhausts(span, at, count, quota.requests);
-            forecast.exhausts_at = forecast.exhausts_at.into_iter().chain(ends).min();
-            if length > longest {
-                longest = length;
-                forecast.requests_at_reset = expected(span, at, count);
-            }
-        }
+        let forecast = forecasts::of_quota(meter, &id, &quota, span, count, at).await?;
         used.push(QuotaUse {
             near_limit: quota.near.reached(count, quota.requests),
             ratio: ratio(count, quota.requests),
-            name: quota.name,
+            name: quota.name.clone(),
             used: count,
             limit: quota.requests,
             near: quota.near,
             resets_at: span.to,
-            forecast: Forecast::default(),
+            forecast: forecast.clone(),
         });
+        limits.push((quota, span, forecast));
     }
+    let forecast = forecasts::overall(meter, &id, &limits, (span, total.requests), at).await?;
     Ok(Usage {
         integration: id,
         window: name,
@@ -107,54 +93,4 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people, to three digits")]
 fn ratio(used: u64, limit: u64) -> f64 {
     (used as f64 / limit.max(1) as f64 * 1000.0).round() / 1000.0
-}
-
-/// The share of a window that has passed, when it is enough to go by.
-#[expect(clippy::cast_precision_loss, reason = "a share of a window")]
-fn passed(span: window::Span, now: Timestamp) -> Option<f64> {
-    let share = now.since(span.from).as_millis() as f64 / span.to.since(span.from).as_millis().max(1) as f64;
-    (share >= ENOUGH).then_some(share)
-}
-
-/// Calls at the window's end if they go on as since its start.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a forecast"
-)]
-fn expected(span: window::Span, now: Timestamp, used: u64) -> Option<u64> {
-    passed(span, now).map(|share| (used as f64 / share).round() as u64)
-}
-
-/// When the limit is reached if calls go on as since the window's start; none when not in this window.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a forecast")]
-fn exhausts(span: window::Span, now: Timestamp, used: u64, limit: u64) -> Option<Timestamp> {
-    if used >= limit {
-        return Some(now);
-    }
-    passed(span, now)?;
-    let since = now.since(span.from).as_millis() as f64;
-    let at = span.from.as_millis() + (since * limit as f64 / used.max(1) as f64) as i64;
-    (used > 0 && at < span.to.as_millis()).then_some(Timestamp::from_millis(at))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn day() -> window::Span {
-        window::Span { from: Timestamp::from_millis(0), to: Timestamp::from_millis(86_400_000) }
-    }
-
-    #[test]
-    fn a_forecast_needs_a_twentieth_of_the_window() {
-        let hours = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
-        assert_eq!(expected(day(), hours(1), 10), None);
-        assert_eq!(expected(day(), hours(12), 10), Some(20));
-        assert_eq!(exhausts(day(), hours(6), 50, 100), Some(hours(12)));
-        assert_eq!(exhausts(day(), hours(12), 10, 100), None);
-        assert_eq!(exhausts(day(), hours(12), 100, 100), Some(hours(12)));
-        assert_eq!(exhausts(day(), hours(12), 0, 100), None);
-    }
 }

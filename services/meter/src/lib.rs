@@ -14,6 +14,7 @@ mod order;
 mod answer;
 mod budget;
 mod count;
+mod forecasts;
 mod notice;
 mod rules;
 mod window;
@@ -43,6 +44,7 @@ struct Meter {
     bus: Bus,
     store: Store,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+    forecasts: forecasts::Forecasts,
     /// Rung when something new was counted.
     fresh: Arc<Notify>,
 }
@@ -52,7 +54,8 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     telemetry::describe();
     let Doors { bus, store } = doors;
     let snapshot = bus.snapshots(stopping.clone()).await?;
-    let meter = Meter { bus: bus.clone(), store, snapshot, fresh: Arc::default() };
+    let forecasts = forecasts::Forecasts::default();
+    let meter = Meter { bus: bus.clone(), store, snapshot, forecasts, fresh: Arc::default() };
 
     let counting = meter.clone();
     let count = bus
