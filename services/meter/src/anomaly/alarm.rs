@@ -25,8 +25,11 @@ pub struct Sensitivity {
     pub surprise: f64,
     /// Buckets over which surprises are averaged, 1 to 12: a lone odd one must be as many times as odd.
     pub buckets: usize,
-    /// Least difference from the expected that matters to people, in the series' unit; 0 for any.
+    /// Least difference from the expected that matters to people, in the series' unit; 0 for any. With a difference asked for,
+    /// nothing is unusual before something is expected: for the first day.
     pub matters_from: f64,
+    /// Whether only more than expected is unusual: fewer errors are no trouble.
+    pub higher_only: bool,
 }
 
 /// One series under watch.
@@ -73,7 +76,7 @@ pub enum Verdict {
 
 impl Default for Sensitivity {
     fn default() -> Self {
-        Sensitivity { surprise: 1.5, buckets: 2, matters_from: 0.0 }
+        Sensitivity { surprise: 1.5, buckets: 2, matters_from: 0.0, higher_only: false }
     }
 }
 
@@ -132,7 +135,10 @@ impl Alarm {
     }
 
     fn matters(&self, seen: &Seen) -> bool {
-        seen.expected.is_none_or(|expected| (seen.value - expected).abs() >= self.sensitivity.matters_from)
+        let Sensitivity { matters_from, higher_only, .. } = self.sensitivity;
+        let Some(expected) = seen.expected else { return matters_from <= 0.0 };
+        let more = seen.value - expected;
+        if higher_only { more > 0.0 && more >= matters_from } else { more.abs() >= matters_from }
     }
 }
 
@@ -150,7 +156,11 @@ mod tests {
 
     /// Feeds a week of ordinary buckets, then the given ones; what is said of these, a letter each.
     fn check(matters_from: f64, values: &[(f64, bool)], expected: &str) {
-        let mut alarm = Alarm::new(Sensitivity { matters_from, ..Sensitivity::default() });
+        check_with(Sensitivity { matters_from, ..Sensitivity::default() }, values, expected);
+    }
+
+    fn check_with(sensitivity: Sensitivity, values: &[(f64, bool)], expected: &str) {
+        let mut alarm = Alarm::new(sensitivity);
         for bucket in 0..2_016 {
             alarm.observe(at(bucket), ordinary(bucket), false);
         }
@@ -213,6 +223,13 @@ mod tests {
         let mut values = [(0.0, true); 12];
         values[8..].fill((0.0, false));
         check(0.0, &values, "........Blll");
+    }
+
+    #[test]
+    fn less_is_no_trouble_where_only_more_is() {
+        let sensitivity = Sensitivity { higher_only: true, ..Sensitivity::default() };
+        check_with(sensitivity, &[(0.0, false); 8], "........");
+        check_with(sensitivity, &[(1_000.0, false); 3], "Bll");
     }
 
     #[test]

@@ -69,14 +69,16 @@ impl Detector {
         self.last = Some(at);
         let scaled = root(value.clamp(-VALUE_MAX, VALUE_MAX));
         let residual = self.season.residual(at, scaled);
-        let figures = [self.wide.distance(scaled), self.narrow.distance(scaled), residual.smoothed.abs()];
+        // Before a day is known its view has nothing to say, nor to learn: zeros would make the second day a wonder.
+        let by_day = residual.expected.map(|_| residual.smoothed.abs());
+        let figures = [Some(self.wide.distance(scaled)), Some(self.narrow.distance(scaled)), by_day];
         let deviations = self.tails[2]
             .median()
             .filter(|median| *median > 0.0)
             .map(|median| residual.smoothed / (DEVIATION_PER_MEDIAN * median));
         let mut surprise = 0.0;
         for (tail, figure) in self.tails.iter_mut().zip(figures) {
-            surprise += tail.weigh(figure) / figures.len() as f64;
+            surprise += figure.map_or(0.0, |figure| tail.weigh(figure)) / figures.len() as f64;
         }
         Some(Seen { at, value, surprise, expected: residual.expected.map(square), deviations })
     }
