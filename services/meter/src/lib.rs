@@ -11,6 +11,7 @@ pub mod degrade;
 pub mod forecast;
 mod order;
 
+mod anomalies;
 mod answer;
 mod budget;
 mod count;
@@ -67,11 +68,14 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
         .until(stopping.clone());
     let answers = answer::answers(meter.clone(), stopping.clone());
     let sweep = notice::sweep(meter.clone(), stopping.clone());
+    let anomalies = anomalies::run(meter.clone(), settings.meter_watched_series, stopping.clone());
     let rules = rules::watch(meter.clone(), stopping.clone());
     let trials = rules::answers(meter, stopping);
-    let (count, answers, sweep, rules, trials) = tokio::join!(count, answers, sweep, rules, trials);
+    let (count, answers, sweep, anomalies, rules, trials) =
+        tokio::join!(count, answers, sweep, anomalies, rules, trials);
     count?;
     answers?;
+    anomalies?;
     rules?;
     trials?;
     sweep

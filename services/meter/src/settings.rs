@@ -7,4 +7,8 @@ pub struct Settings {
     /// Events that are counted at once.
     #[arg(long = "meter-at-once", env = "SIGNALBOX_METER_AT_ONCE", default_value_t = 8)]
     pub meter_at_once: usize,
+
+    /// Series that are watched for anomalies: four an integration, up to 200 KiB each. Those with the fewest calls are left out.
+    #[arg(long = "meter-watched-series", env = "SIGNALBOX_METER_WATCHED_SERIES", default_value_t = 400)]
+    pub meter_watched_series: usize,
 }

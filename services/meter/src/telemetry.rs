@@ -17,6 +17,9 @@ pub(crate) const RULES_TOLD: &str = "signalbox_rules_events_total";
 /// How long the last look at all rules took.
 pub(crate) const RULES_LOOK: &str = "signalbox_rules_look_seconds";
 
+/// Series that are watched for anomalies, and those left out.
+pub(crate) const WATCHED: &str = "signalbox_anomaly_series";
+
 /// Describes them.
 pub(crate) fn describe() {
     describe_counter!(COUNTED, Unit::Count, "Usage events taken, by outcome: new or seen.");
@@ -27,6 +30,11 @@ pub(crate) fn describe() {
     describe_counter!(RULES_TOLD, Unit::Count, "Alerts raised and resolved by rules.");
     describe_gauge!(RULES_LOOK, Unit::Seconds, "How long the last look at all rules took.");
     metrics::counter!(RULES_TOLD).increment(0);
+    describe_gauge!(
+        WATCHED,
+        Unit::Count,
+        "Series watched for anomalies, by state: watched, or dropped for want of room."
+    );
     for outcome in ["new", "seen"] {
         metrics::counter!(COUNTED, "outcome" => outcome).increment(0);
     }
