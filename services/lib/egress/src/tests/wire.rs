@@ -183,6 +183,50 @@ async fn a_refusal_is_heard_although_the_body_was_not_taken() {
 }
 
 #[tokio::test]
+async fn a_body_goes_on_after_an_early_answer() {
+    let (url, connections) = server(|mut tcp| async move {
+        read_head(&mut tcp).await.expect("a head");
+        tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("is written");
+        let mut took = Vec::new();
+        while !took.ends_with(b"\r\n0\r\n\r\n") {
+            took.push(tcp.read_u8().await.expect("the body goes on"));
+        }
+        let count = took.iter().filter(|byte| **byte == b'x').count();
+        read_head(&mut tcp).await.expect("another head");
+        let answer = format!("HTTP/1.1 200 OK\r\nx-took: {count}\r\ncontent-length: 0\r\n\r\n");
+        tcp.write_all(answer.as_bytes()).await.expect("is written");
+    })
+    .await;
+    let egress = egress();
+    let upstream = egress.upstream(&url.parse().expect("a URI")).expect("allowed");
+    let (give, pieces) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), pieces))
+    });
+    let request =
+        Request::post(&url).body(Outgoing::stream(StreamBody::new(pieces.boxed()))).expect("a request");
+    let sending = egress.send(&upstream, request, Limits::default());
+    let answer = timeout(PATIENCE, sending).await.expect("in time").expect("an answer");
+    assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "ok");
+    // The body comes when its answer was read and is gone.
+    for _ in 0..100 {
+        give.send(Bytes::from(vec![b'x'; 1_000])).await.expect("is taken");
+    }
+    drop(give);
+    let back = async {
+        while upstream.idle_connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, back).await.expect("the connection comes back");
+    let again = egress.send(&upstream, get(&url).map(Outgoing::whole), Limits::default());
+    let answer = timeout(PATIENCE, again).await.expect("in time").expect("an answer");
+    assert_eq!(answer.headers()["x-took"], "100000");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_request_goes_out_whole_in_small_steps() {
     // It reads a few bytes at a time, so that the connection is full most of the time.
     let (url, _) = server(|mut tcp| async move {

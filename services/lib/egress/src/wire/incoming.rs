@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
@@ -17,6 +18,8 @@ use crate::upstream::Lease;
 
 /// Bytes that are read at once where it is known that many come.
 const READ_BYTES: u64 = 64 * 1024;
+/// How long a request's body goes on after its answer is whole, in milliseconds.
+const AFTER_MS: u64 = 60_000;
 
 /// What still comes of an answer, and what still goes of its request.
 #[derive(Debug)]
@@ -104,8 +107,12 @@ impl Incoming {
     /// The body's end is here: the connection goes back, if it can be used again.
     fn give_back(&mut self) {
         let Some(lease) = self.lease.take() else { return };
-        if self.rest.is_kept && self.rest.ahead.is_empty() && self.rest.sending.is_none() {
-            lease.give_back();
+        if !self.rest.is_kept || !self.rest.ahead.is_empty() {
+            return;
+        }
+        match self.rest.sending.take() {
+            None => lease.give_back(),
+            Some(sending) => drop(tokio::spawn(go_on(sending, lease))),
         }
     }
 
@@ -165,5 +172,14 @@ impl Incoming {
             Framing::Exact(left) => SizeHint::with_exact(left),
             Framing::Chunked(_) | Framing::UntilEnd => SizeHint::default(),
         }
+    }
+}
+
+/// Sends what is left of a request whose answer came early. Whoever answers and leaves the connection open takes the rest
+/// of the body (RFC 9112, 9.3), and whoever sends it can only read the answer when it is not cut off in the middle.
+async fn go_on(mut sending: Box<Sending>, mut lease: Lease) {
+    let rest = std::future::poll_fn(|cx| sending.poll_on(&mut lease.wire.stream, cx));
+    if let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(AFTER_MS), rest).await {
+        lease.give_back();
     }
 }
