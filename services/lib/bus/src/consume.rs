@@ -4,6 +4,8 @@
 //! runs. A pull that misses heartbeats, ends oddly, or is older than the connection is opened again. A handler
 //! may see an event twice. A handler that panics makes a retry, and a dead letter when it does so again and again.
 
+mod batches;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -23,6 +25,8 @@ use crate::message::{Delivered, Message};
 use crate::pull::{Pull, Pulled};
 use crate::table::Durable;
 use crate::{backoff, dead, telemetry};
+
+pub use batches::Batches;
 
 /// Workers of one consumer in one process unless said otherwise.
 const CONCURRENCY: usize = 1;
@@ -53,10 +57,15 @@ pub enum Outcome {
 /// A consumer that is about to run.
 #[must_use = "a consumer does nothing until `until` is awaited"]
 pub struct Consumer<H> {
-    bus: Bus,
-    durable: &'static Durable,
+    line: Line,
     handler: H,
     concurrency: usize,
+}
+
+/// A durable consumer as one process sees it.
+struct Line {
+    bus: Bus,
+    durable: &'static Durable,
 }
 
 impl Bus {
@@ -67,7 +76,7 @@ impl Bus {
         H: Fn(Message) -> F + Send + Sync,
         F: Future<Output = Outcome> + Send,
     {
-        Consumer { bus: self.clone(), durable, handler, concurrency: CONCURRENCY }
+        Consumer { line: Line { bus: self.clone(), durable }, handler, concurrency: CONCURRENCY }
     }
 }
 
@@ -100,7 +109,7 @@ where
         let mut work = FuturesUnordered::new();
         let mut failures = 0_u32;
         while !stopping.is_cancelled() {
-            let why = match drive(&mut work, stopping.run_until_cancelled(Box::pin(self.open()))).await {
+            let why = match drive(&mut work, stopping.run_until_cancelled(Box::pin(self.line.open()))).await {
                 None => break,
                 Some(Ok(mut pull)) => {
                     self.pump(&mut pull, &mut work, &mut failures, &stopping, |message| {
@@ -112,7 +121,7 @@ where
             };
             if let Ended::Broken(why) = why {
                 failures = failures.saturating_add(1);
-                let consumer = self.durable.name;
+                let consumer = self.line.durable.name;
                 if failures > QUIET_FAILURES {
                     warn!(consumer, failures, why, "A consumer cannot pull; trying again.");
                 } else {
@@ -136,7 +145,7 @@ where
         stopping: &CancellationToken,
         begin: impl Fn(jetstream::Message) -> W,
     ) -> Ended {
-        let generation = self.bus.link().borrow().generation;
+        let generation = self.line.bus.link().borrow().generation;
         loop {
             while work.len() >= self.concurrency {
                 work.next().await;
@@ -148,7 +157,7 @@ where
                 return Ended::Broken(chain(&*error));
             }
             loop {
-                let pulled = drive(work, self.next(pull, generation, stopping)).await;
+                let pulled = drive(work, self.line.next(pull, generation, stopping)).await;
                 match pulled {
                     None => {
                         while let Some(message) = pull.unseen() {
@@ -167,6 +176,70 @@ where
         }
     }
 
+    async fn process(&self, message: jetstream::Message, give_up: &CancellationToken) {
+        let Some(delivered) = Delivered::of(&message) else {
+            error!(
+                consumer = self.line.durable.name,
+                "A message without a JetStream reply subject was ignored."
+            );
+            return;
+        };
+        if delivered.attempt > 1 {
+            telemetry::redelivered(self.line.durable.name);
+        }
+        let outcome = match delivered.read(&message) {
+            Ok(event) => self.handle(event, &message, delivered.attempt, give_up).await,
+            Err(malformed) => Some(Outcome::Reject(malformed.to_string())),
+        };
+        self.line.settle(&message, &delivered, outcome).await;
+    }
+
+    /// Runs the handler, and says meanwhile that the work goes on. `None` when it was given up.
+    async fn handle(
+        &self,
+        event: Message,
+        message: &jetstream::Message,
+        attempt: u32,
+        give_up: &CancellationToken,
+    ) -> Option<Outcome> {
+        let mut running = pin!(AssertUnwindSafe(async { (self.handler)(event).await }).catch_unwind());
+        let third = self.line.durable.ack_wait / 3;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut running => return Some(match ended {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        error!(consumer = self.line.durable.name, attempt, "A handler panicked.");
+                        if attempt >= PANICS_MAX { Outcome::Reject("its handler panicked".to_owned()) } else { Outcome::Retry }
+                    }
+                }),
+                () = give_up.cancelled() => return None,
+                () = tokio::time::sleep(third) => acknowledge(message, AckKind::Progress).await,
+            }
+        }
+    }
+
+    /// Waits for running handlers; what does not end in time is handed back.
+    async fn finish<W: Future<Output = ()>>(
+        &self,
+        work: &mut FuturesUnordered<W>,
+        give_up: &CancellationToken,
+    ) {
+        let left = async { while work.next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, left).await.is_err() {
+            warn!(
+                consumer = self.line.durable.name,
+                count = work.len(),
+                "Handlers did not end in time; their messages are handed back."
+            );
+            give_up.cancel();
+            while work.next().await.is_some() {}
+        }
+    }
+}
+
+impl Line {
     /// An inbox for the consumer on the server, which is made again when it is gone.
     async fn open(&self) -> Result<Pull, Source> {
         let Durable { name, stream, .. } = *self.durable;
@@ -187,47 +260,6 @@ where
             () = stopping.cancelled() => None,
             pulled = pull.next() => Some(pulled),
             _ = reconnected => Some(Pulled::Broken("the connection is another".to_owned())),
-        }
-    }
-
-    async fn process(&self, message: jetstream::Message, give_up: &CancellationToken) {
-        let Some(delivered) = Delivered::of(&message) else {
-            error!(consumer = self.durable.name, "A message without a JetStream reply subject was ignored.");
-            return;
-        };
-        if delivered.attempt > 1 {
-            telemetry::redelivered(self.durable.name);
-        }
-        let outcome = match delivered.read(&message) {
-            Ok(event) => self.handle(event, &message, delivered.attempt, give_up).await,
-            Err(malformed) => Some(Outcome::Reject(malformed.to_string())),
-        };
-        self.settle(&message, &delivered, outcome).await;
-    }
-
-    /// Runs the handler, and says meanwhile that the work goes on. `None` when it was given up.
-    async fn handle(
-        &self,
-        event: Message,
-        message: &jetstream::Message,
-        attempt: u32,
-        give_up: &CancellationToken,
-    ) -> Option<Outcome> {
-        let mut running = pin!(AssertUnwindSafe(async { (self.handler)(event).await }).catch_unwind());
-        let third = self.durable.ack_wait / 3;
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut running => return Some(match ended {
-                    Ok(outcome) => outcome,
-                    Err(_) => {
-                        error!(consumer = self.durable.name, attempt, "A handler panicked.");
-                        if attempt >= PANICS_MAX { Outcome::Reject("its handler panicked".to_owned()) } else { Outcome::Retry }
-                    }
-                }),
-                () = give_up.cancelled() => return None,
-                () = tokio::time::sleep(third) => acknowledge(message, AckKind::Progress).await,
-            }
         }
     }
 
@@ -265,24 +297,6 @@ where
                 warn!(consumer, sequence, error = %chain(&error), "A dead letter could not be written; its message stays.");
                 acknowledge(message, AckKind::Nak(Some(backoff::RETRY.after(delivered.attempt)))).await;
             }
-        }
-    }
-
-    /// Waits for running handlers; what does not end in time is handed back.
-    async fn finish<W: Future<Output = ()>>(
-        &self,
-        work: &mut FuturesUnordered<W>,
-        give_up: &CancellationToken,
-    ) {
-        let left = async { while work.next().await.is_some() {} };
-        if tokio::time::timeout(STOP_GRACE, left).await.is_err() {
-            warn!(
-                consumer = self.durable.name,
-                count = work.len(),
-                "Handlers did not end in time; their messages are handed back."
-            );
-            give_up.cancel();
-            while work.next().await.is_some() {}
         }
     }
 }

@@ -35,7 +35,7 @@ pub mod server;
 pub use ask::Answers;
 pub use batch::BATCH_MAX;
 pub use connect::{Bus, Login, SERVER_VERSION_MIN, Settings, Status};
-pub use consume::{Consumer, Outcome};
+pub use consume::{Batches, Consumer, Outcome};
 pub use error::Error;
 pub use kv::{Change, Entry, Kv};
 pub use leader::{Leadership, Term};

@@ -62,6 +62,11 @@ impl Pull {
         Ok(())
     }
 
+    /// Whether nothing more is expected.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
     /// The next answer of the server. May be dropped at any time without losing one.
     pub(crate) async fn next(&mut self) -> Pulled {
         while self.left > 0 {
@@ -92,8 +97,14 @@ impl Pull {
     pub(crate) fn unseen(&mut self) -> Option<jetstream::Message> {
         loop {
             let message = self.answers.next().now_or_never()??;
-            if matches!(message.status, None | Some(StatusCode::OK)) {
-                return Some(self.delivered(message));
+            match message.status {
+                None | Some(StatusCode::OK) => {
+                    self.left = self.left.saturating_sub(1);
+                    return Some(self.delivered(message));
+                }
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                // The end of what was asked for, or worse: there is nothing to wait for.
+                Some(_) => self.left = 0,
             }
         }
     }

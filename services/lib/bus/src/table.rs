@@ -206,7 +206,7 @@ pub const METER: Durable = Durable {
     stream: "USAGE",
     subjects: &["sb.v1.usage.*.counted"],
     ack_wait: Duration::from_secs(10),
-    max_ack_pending: 1024,
+    max_ack_pending: 16 * 1024,
     attempts_max: ATTEMPTS_DATABASE,
 };
 /// Selects which webhooks hear of an alert.

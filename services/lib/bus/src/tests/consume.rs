@@ -207,6 +207,69 @@ async fn a_stopped_consumer_finishes_what_it_began_and_leaves_the_rest() {
 }
 
 #[tokio::test]
+async fn a_batch_is_what_came_and_each_of_its_messages_has_its_own_outcome() {
+    let town = Town::start().await;
+    for n in 0..300 {
+        town.bus.publish_bytes(&event(AUDITS, &format!("good-{n}"))).await.expect("published");
+        if n % 100 == 0 {
+            town.bus.publish_bytes(&event(AUDITS, &format!("bad-{n}"))).await.expect("published");
+            town.bus.publish_bytes(&event(AUDITS, &format!("again-{n}"))).await.expect("published");
+        }
+    }
+    let (sender, mut batches) = mpsc::channel(WAITING_MAX);
+    let stopping = CancellationToken::new();
+    let consumer = town.bus.consume_batches(&table::AUDIT, 200, move |messages: Vec<Message>| {
+        let outcome = |message: &Message| match message.envelope.id.as_str() {
+            id if id.starts_with("bad") => Outcome::Reject("it makes no sense".to_owned()),
+            id if id.starts_with("again") && message.attempt == 1 => Outcome::Retry,
+            _ => Outcome::Done,
+        };
+        let outcomes = messages.iter().map(outcome).collect();
+        let ids: Vec<(String, u32)> =
+            messages.iter().map(|message| (message.envelope.id.to_string(), message.attempt)).collect();
+        let _ = sender.try_send(ids);
+        async move { outcomes }
+    });
+    let task = tokio::spawn(consumer.until(stopping.clone()));
+    let (mut all, mut largest) = (Vec::new(), 0);
+    while all.len() < 309 {
+        let batch = soon("batch", batches.recv()).await.expect("the consumer runs");
+        largest = largest.max(batch.len());
+        all.extend(batch);
+    }
+    assert!(largest > 1 && largest <= 200, "{largest}");
+    let again = all.iter().filter(|(id, attempt)| id.starts_with("again") && *attempt == 2).count();
+    let first = all.iter().filter(|(_, attempt)| *attempt == 1).count();
+    assert_eq!((again, first), (3, 306));
+    eventually("acknowledgement", || town.pending(&table::AUDIT)).await;
+    assert_eq!(town.count(table::DEAD_STREAM).await, 3);
+    stopping.cancel();
+    soon("end", task).await.expect("no panic").expect("in order");
+}
+
+#[tokio::test]
+async fn a_batch_whose_handler_panics_comes_again() {
+    let town = Town::start().await;
+    for n in 0..10 {
+        town.bus.publish_bytes(&event(AUDITS, &format!("e-{n}"))).await.expect("published");
+    }
+    let panics = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&panics);
+    let stopping = CancellationToken::new();
+    let consumer = town.bus.consume_batches(&table::AUDIT, 100, move |messages: Vec<Message>| {
+        assert!(counted.fetch_add(1, Ordering::SeqCst) > 0, "a panic of the test");
+        let outcomes = vec![Outcome::Done; messages.len()];
+        async move { outcomes }
+    });
+    let task = tokio::spawn(consumer.until(stopping.clone()));
+    eventually("acknowledgement", || town.pending(&table::AUDIT)).await;
+    assert!(panics.load(Ordering::SeqCst) > 1);
+    assert_eq!(town.count(table::DEAD_STREAM).await, 0);
+    stopping.cancel();
+    soon("end", task).await.expect("no panic").expect("in order");
+}
+
+#[tokio::test]
 async fn an_application_needs_no_headers() {
     let town = Town::start().await;
     let (mut seen, _stopping, _task) = run(&town, &table::WEBHOOKS, 1, |_| Outcome::Done);
