@@ -168,7 +168,7 @@ async fn a_refusal_is_heard_although_the_body_was_not_taken() {
         read_head(&mut tcp).await.expect("a head");
         tcp.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nno!").await.expect("is written");
         // None of it is read.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let body = Bytes::from(vec![b'x'; 32 * 1024 * 1024]);

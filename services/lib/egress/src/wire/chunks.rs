@@ -186,8 +186,11 @@ mod tests {
 
     use super::*;
 
-    /// Reads a body that arrives in pieces: its bytes, its trailers, and what follows it.
-    fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>), Error> {
+    /// A body's bytes, its trailers, and what follows it.
+    type Whole = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
+
+    /// Reads a body that arrives in pieces.
+    fn read(pieces: &[&[u8]]) -> Result<Whole, Error> {
         let (mut chunks, mut body, mut trailers) = (Chunks::default(), Vec::new(), None);
         let mut bytes = Bytes::new();
         let mut pieces = pieces.iter();
