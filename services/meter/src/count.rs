@@ -1,39 +1,82 @@
-//! Takes one event: counts it once, then looks whether a quota has come near its limit.
+//! Takes events: counts each once, many in one transaction, then looks whether a quota has come near its limit.
 //!
-//! The second time is harmless: the database knows the event's id. Notices are looked at also then, because
-//! the program may have died between counting and giving notice.
+//! The second time is harmless: the database knows the event. Notices are looked at also then, because the program may have
+//! died between counting and giving notice. What cannot be counted together is counted one by one, so that one event that
+//! the database refuses takes no other with it.
+
+use std::collections::BTreeMap;
 
 use bus::{Message, Outcome};
 use metrics::counter;
 use model::usage::UsageCounted;
+use model::{EventId, IntegrationId, Timestamp};
 use store::Plans;
 
 use crate::telemetry::COUNTED;
-use crate::{Meter, notice};
+use crate::{Meter, notice, unpriced};
 
-pub(crate) async fn count(meter: &Meter, message: &Message) -> Outcome {
-    let event = match message.decode::<UsageCounted>() {
-        Ok(event) => event,
-        Err(error) => return Outcome::Reject(error.to_string()),
-    };
-    let (id, counted) = (event.id, event.data);
-    let integration = counted.integration.clone();
-    let at = counted.to;
-    match meter.store.count(&[(id, counted)], &plans(meter)).await {
+pub(crate) async fn count(meter: &Meter, messages: Vec<Message>) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::Done; messages.len()];
+    let (mut events, mut places) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+    for (place, message) in messages.iter().enumerate() {
+        match message.decode::<UsageCounted>() {
+            Ok(event) => {
+                events.push((event.id, event.data));
+                places.push(place);
+            }
+            Err(error) => outcomes[place] = Outcome::Reject(error.to_string()),
+        }
+    }
+    let plans = plans(meter);
+    match write(meter, &events, &plans).await {
+        Ok(()) => {}
+        Err(Outcome::Retry) => places.iter().for_each(|place| outcomes[*place] = Outcome::Retry),
+        Err(_) => {
+            for (event, place) in events.chunks(1).zip(&places) {
+                if let Err(outcome) = write(meter, event, &plans).await {
+                    outcomes[*place] = outcome;
+                }
+            }
+        }
+    }
+    let done = events.iter().zip(&places).filter(|(_, place)| outcomes[**place] == Outcome::Done);
+    let done: Vec<&UsageCounted> = done.map(|((_, usage), _)| usage).collect();
+    if let Err(error) = look(meter, &done).await {
+        tracing::warn!(error = format!("{error:#}"), "Quotas could not be looked at; trying again.");
+        for place in places {
+            if outcomes[place] == Outcome::Done {
+                outcomes[place] = Outcome::Retry;
+            }
+        }
+    }
+    outcomes
+}
+
+/// Writes events; what becomes of them where that fails.
+async fn write(meter: &Meter, events: &[(EventId, UsageCounted)], plans: &Plans) -> Result<(), Outcome> {
+    match meter.store.count(events, plans).await {
         Ok(new) => {
-            let outcome = if new.first() == Some(&true) { "new" } else { "seen" };
-            counter!(COUNTED, "outcome" => outcome).increment(1);
+            let new = new.iter().filter(|new| **new).count();
+            counter!(COUNTED, "outcome" => "new").increment(new as u64);
+            counter!(COUNTED, "outcome" => "seen").increment((events.len() - new) as u64);
+            Ok(())
         }
-        Err(error) if error.is_transient() => return Outcome::Retry,
-        Err(error) => return Outcome::Reject(error.to_string()),
+        Err(error) if error.is_transient() => Err(Outcome::Retry),
+        Err(error) => Err(Outcome::Reject(error.to_string())),
     }
-    match notice::look(meter, &integration, at).await {
-        Ok(()) => Outcome::Done,
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "Quotas could not be looked at; trying again.");
-            Outcome::Retry
-        }
+}
+
+/// Looks at each integration once, at its latest moment.
+async fn look(meter: &Meter, counted: &[&UsageCounted]) -> anyhow::Result<()> {
+    let mut latest: BTreeMap<&IntegrationId, Timestamp> = BTreeMap::new();
+    for usage in counted {
+        let at = latest.entry(&usage.integration).or_insert(usage.to);
+        *at = usage.to.max(*at);
     }
+    for (integration, at) in latest {
+        notice::look(meter, integration, at).await?;
+    }
+    unpriced::look(meter, counted).await
 }
 
 /// The plans of integrations that have one.

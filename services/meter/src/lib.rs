@@ -16,8 +16,10 @@ mod answer;
 mod budget;
 mod count;
 mod forecasts;
+mod keep;
 mod notice;
 mod rules;
+mod unpriced;
 mod window;
 
 use std::sync::Arc;
@@ -60,20 +62,21 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
 
     let counting = meter.clone();
     let count = bus
-        .consume(&table::METER, move |message| {
+        .consume_batches(&table::METER, settings.meter_at_once, move |messages| {
             let meter = counting.clone();
-            async move { count::count(&meter, &message).await }
+            async move { count::count(&meter, messages).await }
         })
-        .concurrency(settings.meter_at_once)
         .until(stopping.clone());
+    let keep = keep::sweep(meter.clone(), stopping.clone());
     let answers = answer::answers(meter.clone(), stopping.clone());
     let sweep = notice::sweep(meter.clone(), stopping.clone());
     let anomalies = anomalies::run(meter.clone(), settings.meter_watched_series, stopping.clone());
     let rules = rules::watch(meter.clone(), stopping.clone());
     let trials = rules::answers(meter, stopping);
-    let (count, answers, sweep, anomalies, rules, trials) =
-        tokio::join!(count, answers, sweep, anomalies, rules, trials);
+    let (count, keep, answers, sweep, anomalies, rules, trials) =
+        tokio::join!(count, keep, answers, sweep, anomalies, rules, trials);
     count?;
+    keep?;
     answers?;
     anomalies?;
     rules?;
