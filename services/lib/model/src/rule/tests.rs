@@ -1,11 +1,12 @@
 //! What rules are taken, and why the others are not.
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::*;
 
-fn check(body: Value, pointer: Option<&str>) {
-    let rule: Rule = serde_json::from_value(body.clone()).expect("a rule");
+fn check(body: &Value, pointer: Option<&str>) {
+    let rule = Rule::deserialize(body).expect("a rule");
     let fault = rule.check().err();
     assert_eq!(fault.as_ref().map(|fault| fault.pointer), pointer, "{body} {fault:?}");
 }
@@ -25,42 +26,45 @@ fn rules_that_are_there_from_the_start_are_whole_and_can_be_written_again() {
 
 #[test]
 fn what_can_never_be_reached_is_refused() {
-    check(json!({"id": "a", "kind": "error_rate", "threshold": 1.5}), Some("/threshold"));
-    check(json!({"id": "a", "kind": "error_rate", "threshold": 0}), Some("/threshold"));
-    check(json!({"id": "a", "kind": "near_limit", "threshold": 1.01}), Some("/threshold"));
-    check(json!({"id": "a", "kind": "near_limit", "threshold": 1.0}), None);
-    check(json!({"id": "a", "kind": "response_time", "threshold": 600_001}), Some("/threshold"));
-    check(json!({"id": "a", "kind": "availability", "threshold": 0.9}), Some("/burn"));
-    check(json!({"id": "a", "kind": "availability", "threshold": 0.9, "burn": 9.5}), None);
-    check(json!({"id": "a", "kind": "availability", "threshold": 1}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "error_rate", "threshold": 1.5}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "error_rate", "threshold": 0}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "near_limit", "threshold": 1.01}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "near_limit", "threshold": 1.0}), None);
+    check(&json!({"id": "a", "kind": "response_time", "threshold": 600_001}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "availability", "threshold": 0.9}), Some("/burn"));
+    check(&json!({"id": "a", "kind": "availability", "threshold": 0.9, "burn": 9.5}), None);
+    check(&json!({"id": "a", "kind": "availability", "threshold": 1}), Some("/threshold"));
 }
 
 #[test]
 fn times_for_which_nothing_is_kept_are_refused() {
-    check(json!({"id": "a", "kind": "error_rate", "for": "3d"}), Some("/for"));
-    check(json!({"id": "a", "kind": "error_rate", "resolve_after": "49h"}), Some("/resolve_after"));
-    check(json!({"id": "a", "kind": "error_rate", "window": "91d"}), Some("/window"));
-    check(json!({"id": "a", "kind": "error_rate", "window": "30s"}), Some("/window"));
-    check(json!({"id": "a", "kind": "error_rate", "window": "90s"}), Some("/window"));
-    check(json!({"id": "a", "kind": "availability", "window": "5m"}), Some("/window"));
-    check(json!({"id": "a", "kind": "error_rate", "for": "2d", "window": "90d"}), None);
+    check(&json!({"id": "a", "kind": "error_rate", "for": "3d"}), Some("/for"));
+    check(&json!({"id": "a", "kind": "error_rate", "resolve_after": "49h"}), Some("/resolve_after"));
+    check(&json!({"id": "a", "kind": "error_rate", "window": "91d"}), Some("/window"));
+    check(&json!({"id": "a", "kind": "error_rate", "window": "30s"}), Some("/window"));
+    check(&json!({"id": "a", "kind": "error_rate", "window": "90s"}), Some("/window"));
+    check(&json!({"id": "a", "kind": "availability", "window": "5m"}), Some("/window"));
+    check(&json!({"id": "a", "kind": "error_rate", "for": "2d", "window": "90d"}), None);
 }
 
 #[test]
 fn words_of_other_kinds_are_refused() {
-    check(json!({"id": "a", "kind": "exhausted", "threshold": 0.9}), Some("/threshold"));
-    check(json!({"id": "a", "kind": "near_limit", "window": "5m"}), Some("/window"));
-    check(json!({"id": "a", "kind": "error_rate", "burn": 2}), Some("/burn"));
-    check(json!({"id": "a", "kind": "budget", "select": {"integrations": ["x"]}}), Some("/select"));
-    check(json!({"id": "a", "kind": "error_rate", "select": {"budgets": ["x"]}}), Some("/select/budgets"));
-    check(json!({"id": "a", "kind": "error_rate", "min_requests": 0}), Some("/min_requests"));
+    check(&json!({"id": "a", "kind": "exhausted", "threshold": 0.9}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "near_limit", "window": "5m"}), Some("/window"));
+    check(&json!({"id": "a", "kind": "error_rate", "burn": 2}), Some("/burn"));
+    check(&json!({"id": "a", "kind": "budget", "select": {"integrations": ["x"]}}), Some("/select"));
+    check(&json!({"id": "a", "kind": "error_rate", "select": {"budgets": ["x"]}}), Some("/select/budgets"));
+    check(&json!({"id": "a", "kind": "error_rate", "min_requests": 0}), Some("/min_requests"));
 }
 
 #[test]
 fn it_ends_where_it_is_better() {
-    check(json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0.3}), Some("/resolve_at"));
-    check(json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0.2}), None);
-    check(json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0}), Some("/resolve_at"));
+    check(
+        &json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0.3}),
+        Some("/resolve_at"),
+    );
+    check(&json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0.2}), None);
+    check(&json!({"id": "a", "kind": "error_rate", "threshold": 0.2, "resolve_at": 0}), Some("/resolve_at"));
 }
 
 #[test]
