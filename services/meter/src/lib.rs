@@ -20,6 +20,7 @@ mod keep;
 mod notice;
 mod rules;
 mod unpriced;
+mod uptime;
 mod window;
 
 use std::sync::Arc;
@@ -72,14 +73,16 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let sweep = notice::sweep(meter.clone(), stopping.clone());
     let anomalies = anomalies::run(meter.clone(), settings.meter_watched_series, stopping.clone());
     let rules = rules::watch(meter.clone(), stopping.clone());
+    let uptime = uptime::run(meter.clone(), stopping.clone());
     let trials = rules::answers(meter, stopping);
-    let (count, keep, answers, sweep, anomalies, rules, trials) =
-        tokio::join!(count, keep, answers, sweep, anomalies, rules, trials);
+    let (count, keep, answers, sweep, anomalies, rules, uptime, trials) =
+        tokio::join!(count, keep, answers, sweep, anomalies, rules, uptime, trials);
     count?;
     keep?;
     answers?;
     anomalies?;
     rules?;
+    uptime?;
     trials?;
     sweep
 }

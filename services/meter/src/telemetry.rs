@@ -4,6 +4,10 @@ use metrics::{Unit, describe_counter, describe_gauge};
 
 /// Events that were counted, by whether they were new.
 pub(crate) const COUNTED: &str = "signalbox_usage_events_total";
+/// Messages about health that were taken, by whether they were new.
+pub(crate) const HEALTH_TAKEN: &str = "signalbox_health_events_total";
+/// Words on an integration that was compared with its usual self, by what they say.
+pub(crate) const COMPARED: &str = "signalbox_health_comparisons_total";
 /// What a quota allows in its window.
 pub(crate) const LIMIT: &str = "signalbox_quota_limit";
 /// What was used of it.
@@ -30,12 +34,26 @@ pub(crate) fn describe() {
     describe_counter!(RULES_TOLD, Unit::Count, "Alerts raised and resolved by rules.");
     describe_gauge!(RULES_LOOK, Unit::Seconds, "How long the last look at all rules took.");
     metrics::counter!(RULES_TOLD).increment(0);
+    describe_counter!(
+        HEALTH_TAKEN,
+        Unit::Count,
+        "Observations and changes of health taken, by outcome: new or seen."
+    );
+    describe_counter!(
+        COMPARED,
+        Unit::Count,
+        "Times that it was told how an integration compares with its usual self: worse or over."
+    );
+    for outcome in ["worse", "over"] {
+        metrics::counter!(COMPARED, "outcome" => outcome).increment(0);
+    }
     describe_gauge!(
         WATCHED,
         Unit::Count,
         "Series watched for anomalies, by state: watched, or dropped for want of room."
     );
     for outcome in ["new", "seen"] {
+        metrics::counter!(HEALTH_TAKEN, "outcome" => outcome).increment(0);
         metrics::counter!(COUNTED, "outcome" => outcome).increment(0);
     }
 }
