@@ -16,6 +16,7 @@ pub(crate) mod stream;
 pub(crate) mod templates;
 pub(crate) mod tokens;
 pub(crate) mod trial;
+pub(crate) mod uptime;
 pub(crate) mod usage;
 pub(crate) mod users;
 pub(crate) mod webhooks;

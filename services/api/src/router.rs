@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::resources::{
     alerts, audit, budgets, caches, deliveries, integrations, keys, providers, routes as route, rules,
-    sessions, silences, stream, templates, tokens, usage, users, webhooks,
+    sessions, silences, stream, templates, tokens, uptime, usage, users, webhooks,
 };
 use crate::state::Api;
 use crate::{actions, idempotency};
@@ -57,6 +57,7 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(integrations::ping))
             .routes(routes!(caches::invalidate))
             .routes(routes!(usage::get))
+            .routes(routes!(uptime::uptime))
             .routes(routes!(route::list, route::create))
             .routes(routes!(route::get, route::put, route::patch, route::delete))
             .routes(routes!(route::pin))
