@@ -4,11 +4,9 @@ use model::IntegrationId;
 use model::Timestamp;
 use model::budget::{Budget, BudgetNow, BudgetsNow};
 
+use crate::forecasts::{self, Unit, WINDOW_MIN};
 use crate::rules::{Book, Span, source_of};
 use crate::{Meter, window};
-
-/// The share of a window that must have passed before a forecast is more than a guess.
-const ENOUGH: f64 = 0.05;
 
 /// Says where each of these budgets stands.
 pub(crate) async fn now(meter: &Meter, asked: BudgetsNow) -> anyhow::Result<Vec<BudgetNow>> {
@@ -22,31 +20,36 @@ pub(crate) async fn now(meter: &Meter, asked: BudgetsNow) -> anyhow::Result<Vec<
         let ids = source.integration.as_ref().map_or(all.as_slice(), std::slice::from_ref);
         let each = meter.store.usage_of_each(ids, source.facet, &source.name, span.from, at).await?;
         let spent = each.iter().fold(0_u64, |sum, (_, totals)| sum.saturating_add(totals.cost_micros));
-        stand.push(stands(budget, span, spent, at));
+        let ahead = expected(meter, budget, &all, (span, spent), at).await?;
+        stand.push(stands(budget, span, spent, ahead));
     }
     Ok(stand)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-fn stands(budget: &Budget, span: Span, spent: u64, at: Timestamp) -> BudgetNow {
+fn stands(budget: &Budget, span: Span, spent: u64, forecast_micros: Option<u64>) -> BudgetNow {
     let ratio = spent as f64 / budget.amount_micros.max(1) as f64;
     BudgetNow {
         spent_micros: spent,
         ratio: (ratio * 10_000.0).round() / 10_000.0,
         began_at: span.from,
         resets_at: span.to,
-        forecast_micros: expected(span, spent, at),
+        forecast_micros,
     }
 }
 
-/// What will have been spent if it goes on as since the window's start.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a forecast"
-)]
-fn expected(span: Span, spent: u64, at: Timestamp) -> Option<u64> {
-    let share = at.since(span.from).as_millis() as f64 / span.to.since(span.from).as_millis().max(1) as f64;
-    (share >= ENOUGH).then(|| (spent as f64 / share).round() as u64)
+/// What will have been spent when the window ends; none when there is not enough data to say.
+async fn expected(
+    meter: &Meter,
+    budget: &Budget,
+    all: &[IntegrationId],
+    (span, spent): (Span, u64),
+    at: Timestamp,
+) -> anyhow::Result<Option<u64>> {
+    if span.to.since(span.from) < WINDOW_MIN {
+        return Ok(None);
+    }
+    let series = source_of(&budget.scope).series(all, Unit::CostMicros);
+    let weighed = meter.forecasts.outlook(&meter.store, &series, span, &budget.timezone, at).await?;
+    Ok(forecasts::cost_at_reset(&weighed, span, spent, at))
 }

@@ -27,13 +27,13 @@ const BACK: Duration = Duration::from_secs(84 * 24 * 3600);
 /// How long after its end an hour is taken for finished: counts come within seconds.
 const LATE: Duration = Duration::from_secs(60);
 /// The shortest window that a forecast helps in. Days may have 23 hours.
-const WINDOW_MIN: Duration = Duration::from_secs(23 * 3600);
+pub(crate) const WINDOW_MIN: Duration = Duration::from_secs(23 * 3600);
 /// Who calls when nobody else does.
 const PROBER: &str = "system:prober";
 const HOUR_MS: i64 = 3_600_000;
 
 /// What is added up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Unit {
     /// Calls.
     Requests,
@@ -69,7 +69,7 @@ struct Key {
 }
 
 /// `Err`: so many hours are known, and they are too few.
-type Weighed = Result<Outlook, usize>;
+pub(crate) type Weighed = Result<Outlook, usize>;
 /// What was made, with the hour after which it is made anew.
 type Made = (Timestamp, Arc<Weighed>);
 
@@ -117,7 +117,7 @@ impl Forecasts {
 }
 
 /// When the last finished hour ended.
-fn finished(now: Timestamp) -> Timestamp {
+pub(crate) fn finished(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(now.minus(LATE).as_millis().div_euclid(HOUR_MS) * HOUR_MS)
 }
 
@@ -215,13 +215,20 @@ pub(crate) async fn overall(
     Ok(forecast)
 }
 
+/// Cost at the window's end, when that can be said.
+pub(crate) fn cost_at_reset(weighed: &Weighed, span: Span, spent: u64, now: Timestamp) -> Option<u64> {
+    let mut forecast = Forecast::default();
+    words::cost(&mut forecast, weighed, &window(span, spent, None), now);
+    forecast.cost_micros_at_reset
+}
+
 /// A window as the pure forecast knows it.
 #[expect(clippy::cast_precision_loss, reason = "amounts stay far below 2^53")]
-pub(crate) fn window(span: Span, used: u64, limit: Option<u64>) -> Window {
-    Window {
-        from: span.from.to_jiff(),
-        until: span.to.to_jiff(),
-        used: used as f64,
-        limit: limit.map(|limit| limit as f64),
-    }
+fn window(span: Span, used: u64, limit: Option<u64>) -> Window {
+    window_of(span, used as f64, limit.map(|limit| limit as f64))
+}
+
+/// The same, of amounts that are no whole numbers.
+pub(crate) fn window_of(span: Span, used: f64, limit: Option<f64>) -> Window {
+    Window { from: span.from.to_jiff(), until: span.to.to_jiff(), used, limit }
 }

@@ -8,6 +8,7 @@ mod figure;
 mod judge;
 mod plan;
 mod record;
+mod slow;
 mod tell;
 mod trial;
 mod watch;

@@ -132,7 +132,7 @@ impl RuleKind {
 
     /// Whether its figure is recorded, so that a rule of this kind can be made.
     pub const fn is_offered(self) -> bool {
-        !matches!(self, Self::ForecastBreach | Self::Anomaly | Self::Uptime)
+        !matches!(self, Self::Anomaly | Self::Uptime)
     }
 
     /// The `alert_type` of its alerts.

@@ -8,6 +8,7 @@ use model::integration::Window;
 use model::period::Period;
 
 use super::judge::Reading;
+use crate::forecasts::{self, Unit, Weighed};
 use crate::window;
 
 /// Part of a burn rate's window over which it must hold too, so that it ends soon after the trouble.
@@ -35,6 +36,8 @@ pub(crate) enum Figure {
     Used { limit: u64, per: Window, zone: String },
     /// The share of a budget that is spent in its window.
     Spent { limit: u64, per: Window, zone: String },
+    /// The share of a quota or budget that is expected to be used when its window ends.
+    Heading { limit: u64, per: Window, zone: String, unit: Unit },
     /// The share of calls that failed.
     ErrorRate { window: Period, min_requests: u64 },
     /// The time within which nineteen of twenty answers came, in milliseconds.
@@ -47,7 +50,9 @@ impl Figure {
     /// The spans whose sums it needs at a moment.
     pub(crate) fn spans(&self, at: Timestamp) -> Vec<Span> {
         match self {
-            Self::Used { per, zone, .. } | Self::Spent { per, zone, .. } => {
+            Self::Used { per, zone, .. }
+            | Self::Spent { per, zone, .. }
+            | Self::Heading { per, zone, .. } => {
                 vec![Span { from: window::at(at, *per, zone).from, to: at }]
             }
             Self::ErrorRate { window, .. } | Self::ResponseTime { window, .. } => vec![back(at, *window)],
@@ -57,7 +62,7 @@ impl Figure {
         }
     }
 
-    /// What it says, from the sums of [`Self::spans`] in their order.
+    /// What it says, from the sums of [`Self::spans`] in their order. What is expected is said by [`Self::ahead`].
     pub(crate) fn read(&self, sums: &[Sum]) -> Reading {
         let [first, rest @ ..] = sums else { return Reading::Nothing };
         let enough = |min: &u64| first.requests >= whole(*min).max(1.0);
@@ -72,8 +77,23 @@ impl Figure {
                 let slowest = rest.iter().map(failed).fold(failed(first), f64::min);
                 Reading::Value(slowest / allowed)
             }
-            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } => Reading::Nothing,
+            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } | Self::Heading { .. } => {
+                Reading::Nothing
+            }
         }
+    }
+
+    /// What it says by a forecast that was made for its window, of which so much was used.
+    pub(crate) fn ahead(&self, weighed: &Weighed, used: &Sum, at: Timestamp) -> Reading {
+        let (Self::Heading { limit, per, zone, unit }, Ok(outlook)) = (self, weighed) else {
+            return Reading::Nothing;
+        };
+        let used = match unit {
+            Unit::Requests => used.requests,
+            Unit::CostMicros => used.cost_micros,
+        };
+        let window = forecasts::window_of(window::at(at, *per, zone), used, None);
+        Reading::Value(outlook.project(&window, at.to_jiff()).at_reset / whole(*limit).max(1.0))
     }
 
     /// How far back from a moment it looks at most.
@@ -84,9 +104,9 @@ impl Figure {
     /// When its window ends and it begins anew.
     pub(crate) fn resets_at(&self, at: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Used { per, zone, .. } | Self::Spent { per, zone, .. } => {
-                Some(window::at(at, *per, zone).to)
-            }
+            Self::Used { per, zone, .. }
+            | Self::Spent { per, zone, .. }
+            | Self::Heading { per, zone, .. } => Some(window::at(at, *per, zone).to),
             Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } => None,
         }
     }
@@ -146,6 +166,28 @@ mod tests {
         let figure = Figure::ResponseTime { window: Period::minutes(5), min_requests: 0 };
         assert_eq!(figure.read(&[Sum::default()]), Reading::Nothing);
         assert_eq!(figure.read(&[sum(1.0, 0.0)]), Reading::Value(700.0));
+    }
+
+    #[test]
+    fn what_is_expected_is_a_share_of_the_whole() {
+        use crate::forecast::{History, Outlook};
+        let figure =
+            Figure::Heading { limit: 1_200, per: Window::Day, zone: "UTC".to_owned(), unit: Unit::Requests };
+        let mut history = History::new(jiff::tz::TimeZone::UTC);
+        let day = Timestamp::parse("2026-11-20T00:00:00Z").expect("a time").as_millis();
+        for hour in 0..34 {
+            history.push(Timestamp::from_millis(day + hour * 3_600_000).to_jiff(), 100.0);
+        }
+        let window = window::at(at(), Window::Day, "UTC");
+        let outlook = |history: &History| {
+            Outlook::new(history, window.from.to_jiff(), window.to.to_jiff(), at().to_jiff())
+        };
+        let Reading::Value(share) = figure.ahead(&outlook(&history), &sum(1_000.0, 0.0), at()) else {
+            panic!("34 hours are enough")
+        };
+        assert!((share - 2.0).abs() < 0.1, "{share}");
+        let nothing = outlook(&History::new(jiff::tz::TimeZone::UTC));
+        assert_eq!(figure.ahead(&nothing, &sum(1_000.0, 0.0), at()), Reading::Nothing);
     }
 
     #[test]

@@ -31,7 +31,6 @@ pub(crate) enum Reading {
     /// It says nothing: there were too few calls.
     Nothing,
     /// What it says proves nothing: maintenance, or traffic is just being moved.
-    #[cfg_attr(not(test), expect(dead_code, reason = "maintenance is not heard of yet"))]
     Held,
 }
 

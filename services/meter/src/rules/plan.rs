@@ -16,6 +16,7 @@ use store::Facet;
 use super::book::Book;
 use super::figure::Figure;
 use super::judge::Terms;
+use crate::forecasts::{Series, Unit};
 
 /// Whose use is added up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,8 +72,36 @@ pub(crate) fn checks(book: &Book, rule: &Rule) -> Vec<Check> {
         RuleKind::ErrorRate | RuleKind::ResponseTime | RuleKind::Availability => {
             selected(book, rule).map(|integration| calls(rule, integration)).collect()
         }
-        RuleKind::ForecastBreach | RuleKind::Anomaly | RuleKind::Uptime => Vec::new(),
+        RuleKind::ForecastBreach => ahead(book, rule),
+        RuleKind::Anomaly | RuleKind::Uptime => Vec::new(),
     }
+}
+
+/// Quotas of a day or longer and budgets, where they are heading: those that are named, or all.
+fn ahead(book: &Book, rule: &Rule) -> Vec<Check> {
+    let select = &rule.select;
+    let named = !(select.integrations.is_empty() && select.routes.is_empty() && select.labels.is_empty());
+    let mut checks = Vec::new();
+    if named || select.budgets.is_empty() {
+        checks.extend(selected(book, rule).flat_map(|integration| quotas(rule, integration)));
+    }
+    if !named || !select.budgets.is_empty() {
+        checks.extend(budgets(book, rule));
+    }
+    for check in &mut checks {
+        let (limit, per, zone, unit) = match &check.figure {
+            Figure::Used { limit, per, zone } => (*limit, *per, zone.clone(), Unit::Requests),
+            Figure::Spent { limit, per, zone } => (*limit, *per, zone.clone(), Unit::CostMicros),
+            _ => continue,
+        };
+        check.figure = Figure::Heading { limit, per, zone, unit };
+        check.terms = terms(rule, vec![rule.threshold.unwrap_or(1.0)]);
+        check.severities = vec![rule.severity];
+    }
+    checks.retain(|check| {
+        matches!(check.figure, Figure::Heading { per: Window::Day | Window::Week | Window::Month, .. })
+    });
+    checks
 }
 
 /// The integrations that a rule is about. What is switched off is not called.
@@ -141,7 +170,9 @@ fn calls(rule: &Rule, integration: &Integration) -> Check {
 
 fn budgets(book: &Book, rule: &Rule) -> Vec<Check> {
     let named = &rule.select.budgets;
+    let told = |budget: &Budget| rule.kind == RuleKind::Budget || budget.forecast;
     let wanted = book.budgets.values().filter(|budget| named.is_empty() || named.contains(&budget.id));
+    let wanted = wanted.filter(|budget| told(budget));
     let checks = wanted.map(|budget| {
         let bands = match rule.threshold {
             Some(threshold) => vec![threshold],
@@ -175,6 +206,14 @@ fn target_of(budget: &Budget) -> Target {
         name: format!("the budget `{}` ({})", budget.id, budget.scope.describe()),
         whole: Some(budget.amount_micros),
         ..Target::default()
+    }
+}
+
+impl Source {
+    /// The hours that are looked at for a forecast; `all` are the integrations that there are.
+    pub(crate) fn series(&self, all: &[IntegrationId], unit: Unit) -> Series {
+        let integrations = self.integration.as_ref().map_or(all, std::slice::from_ref).to_vec();
+        Series { integrations, facet: self.facet, name: self.name.clone(), unit }
     }
 }
 

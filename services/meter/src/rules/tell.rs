@@ -80,9 +80,21 @@ fn title(check: &Check, value: f64) -> String {
             format!("{name} fails {value:.1} times faster than {} allows, over {window}", percent(threshold))
         }
         RuleKind::Uptime => format!("{name} was up {} of the last {window}", percent(value)),
-        RuleKind::ForecastBreach | RuleKind::Anomaly => {
-            format!("{name}: {} is {value:.2}", rule.kind.as_str())
-        }
+        RuleKind::ForecastBreach => match &check.target.quota {
+            Some(quota) => format!(
+                "{name} is expected to use {} of its quota `{quota}` ({:.0} of {})",
+                percent(value),
+                value * whole(check),
+                whole(check)
+            ),
+            None => format!(
+                "{} of {name} is expected to be spent ({} of {})",
+                percent(value),
+                dollars(value * whole(check)),
+                dollars(whole(check))
+            ),
+        },
+        RuleKind::Anomaly => format!("{name}: {} is {value:.2}", rule.kind.as_str()),
     }
 }
 
@@ -112,6 +124,16 @@ fn data(check: &Check, band: usize, since: Timestamp, value: f64, at: Timestamp)
             put("budget", json!(check.target.budget));
             put("spent_micros", json!((value * whole(check)).round()));
             put("amount_micros", json!(check.target.whole));
+            put("percent", json!((value * 100.0).floor()));
+        }
+        RuleKind::ForecastBreach => {
+            let money = check.target.budget.is_some();
+            let (expected, all) =
+                if money { ("expected_micros", "amount_micros") } else { ("expected", "limit") };
+            put("quota", json!(check.target.quota));
+            put("budget", json!(check.target.budget));
+            put(expected, json!((value * whole(check)).round()));
+            put(all, json!(check.target.whole));
             put("percent", json!((value * 100.0).floor()));
         }
         _ => {}

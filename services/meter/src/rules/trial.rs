@@ -13,11 +13,16 @@ use super::figure::{Figure, Span, Sum};
 use super::judge::{News, Reading, State, judge};
 use super::plan::{self, Check};
 use super::record::{Record, minutes_from};
-use crate::Meter;
+use crate::forecast::{History, Outlook};
+use crate::forecasts;
+use crate::{Meter, window};
 
 /// Readings that one dry run takes at most; beyond them the moments lie further apart.
 const READINGS_MAX: u64 = 3_000_000;
 const STEP: Duration = Duration::from_secs(60);
+/// Forecasts that one dry run makes at most, each of some milliseconds; they are made by the hour.
+const FORECASTS_MAX: u64 = 10_000;
+const FORECAST_STEP: Duration = Duration::from_secs(3600);
 
 /// What came of one check.
 #[derive(Debug, Default)]
@@ -35,14 +40,22 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
     let checks = plan::checks(&book, &rule);
     let minute = |at: i64| Timestamp::from_millis(at - at.rem_euclid(60_000));
     let span = Span { from: minute(at.minus(window.length()).as_millis()), to: minute(at.as_millis()) };
-    let step = step(span, checks.len());
+    let step = step(span, &checks);
     let (mut firings, mut without) = (Vec::new(), 0);
     let targets = checks.len() as u64;
     for check in checks {
         let reach = Span { from: check.figure.reach(span.from), to: span.to };
         let record = Record::read(&meter.store, &check.source, &all, reach, at).await?;
+        let history = match &check.figure {
+            Figure::Heading { zone, unit, .. } => {
+                let series = check.source.series(&all, *unit);
+                Some(forecasts::history(&meter.store, &series, zone, forecasts::finished(at)).await?)
+            }
+            _ => None,
+        };
         // Up to seconds of reckoning: not where others wait for the network.
-        let run = tokio::task::spawn_blocking(move || walk(&check, &record, span, step)).await?;
+        let run =
+            tokio::task::spawn_blocking(move || walk(&check, &record, history.as_ref(), span, step)).await?;
         without += u64::from(!run.has_figures);
         firings.extend(run.firings);
     }
@@ -73,14 +86,16 @@ fn times(fired: u64) -> String {
 }
 
 /// How far apart the moments lie.
-fn step(span: Span, checks: usize) -> Duration {
-    let minutes = span.to.since(span.from).as_secs() / STEP.as_secs();
-    let readings = minutes.saturating_mul(checks as u64);
-    STEP * u32::try_from(readings.div_ceil(READINGS_MAX).max(1)).unwrap_or(u32::MAX)
+fn step(span: Span, checks: &[Check]) -> Duration {
+    let ahead = checks.iter().any(|check| matches!(check.figure, Figure::Heading { .. }));
+    let (step, max) = if ahead { (FORECAST_STEP, FORECASTS_MAX) } else { (STEP, READINGS_MAX) };
+    let moments = span.to.since(span.from).as_secs() / step.as_secs();
+    let readings = moments.saturating_mul(checks.len() as u64);
+    step * u32::try_from(readings.div_ceil(max).max(1)).unwrap_or(u32::MAX)
 }
 
 /// Judges one check at each moment of a span.
-fn walk(check: &Check, record: &Record, span: Span, step: Duration) -> Run {
+fn walk(check: &Check, record: &Record, history: Option<&History>, span: Span, step: Duration) -> Run {
     let mut run = Run::default();
     if record.is_empty() {
         return run;
@@ -90,7 +105,10 @@ fn walk(check: &Check, record: &Record, span: Span, step: Duration) -> Run {
     while at <= span.to {
         let sums: Vec<Sum> =
             check.figure.spans(at).into_iter().map(|span| record.sum(span, latencies)).collect();
-        let reading = check.figure.read(&sums);
+        let reading = match history {
+            Some(history) => expected(check, history, sums.first(), at),
+            None => check.figure.read(&sums),
+        };
         run.has_figures |= sums.first().is_some_and(|sum| sum.requests > 0.0);
         let (next, news) = judge(&check.terms, state, reading, at);
         state = next;
@@ -98,6 +116,16 @@ fn walk(check: &Check, record: &Record, span: Span, step: Duration) -> Run {
         at = at.plus(step);
     }
     run
+}
+
+/// What was expected at a moment, of the hours that were over by then.
+fn expected(check: &Check, history: &History, used: Option<&Sum>, at: Timestamp) -> Reading {
+    let (Figure::Heading { per, zone, .. }, Some(used)) = (&check.figure, used) else {
+        return Reading::Nothing;
+    };
+    let window = window::at(at, *per, zone);
+    let outlook = Outlook::new(history, window.from.to_jiff(), window.to.to_jiff(), at.to_jiff());
+    check.figure.ahead(&outlook, used, at)
 }
 
 impl Run {

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::book::Book;
-use super::figure::{Span, Sum};
+use super::figure::{Figure, Span, Sum};
 use super::judge::{News, Reading, State, judge};
 use super::plan::{self, Check, Source};
 use super::record::Record;
+use super::slow::Slow;
 use super::{tell, trial};
 use crate::Meter;
 use crate::telemetry::{RULES_FIRING, RULES_LOOK, RULES_TOLD};
@@ -50,6 +51,7 @@ type Key = (String, String);
 struct Term {
     book: Book,
     checks: Vec<Check>,
+    slow: Slow,
     kept: BTreeMap<Key, (Kept, u64)>,
 }
 
@@ -94,7 +96,7 @@ impl Term {
     async fn begin(meter: &Meter, now: Timestamp) -> anyhow::Result<Self> {
         let book = Book::of(meter.store.everything().await?);
         let checks = plan::plan(&book);
-        let mut term = Self { book, checks, kept: BTreeMap::new() };
+        let mut term = Self { book, checks, slow: Slow::default(), kept: BTreeMap::new() };
         for row in meter.store.rule_states().await? {
             match serde_json::from_value::<Kept>(row.body) {
                 Ok(kept) => drop(term.kept.insert((row.rule, row.target), (kept, row.version))),
@@ -115,7 +117,7 @@ impl Term {
             let key = key(check);
             let known = self.kept.get(&key).map(|(kept, _)| kept.state);
             let bad = matches!(
-                judge(&check.terms, State::Fine, reading(check, &sums, now), now).0,
+                judge(&check.terms, State::Fine, reading(check, &sums, &self.slow, now), now).0,
                 State::Waiting { .. }
             );
             if matches!(known, Some(State::Firing { .. })) || !bad {
@@ -138,14 +140,17 @@ impl Term {
         if meter.store.revision().await? != self.book.revision {
             self.book = Book::of(meter.store.everything().await?);
             self.checks = plan::plan(&self.book);
+            self.slow.keep(&self.checks);
         }
         let all: Vec<IntegrationId> = self.book.integrations.keys().cloned().collect();
         let sums = sums(meter, &self.checks, &all, at).await?;
+        self.slow.refresh(meter, &self.checks, &all, at).await?;
         let mut firing = 0_u32;
         let checks = std::mem::take(&mut self.checks);
         let mut outcome = Ok(());
         for check in &checks {
-            outcome = self.one(meter, check, reading(check, &sums, at), at).await;
+            let reading = reading(check, &sums, &self.slow, at);
+            outcome = self.one(meter, check, reading, at).await;
             if outcome.is_err() {
                 break;
             }
@@ -278,9 +283,13 @@ fn asked(source: &Source, span: Span) -> Asked {
     (source.facet, source.name.clone(), minute(span.from), minute(span.to))
 }
 
-/// What a check's figure says, by sums that were asked for.
-fn reading(check: &Check, sums: &Sums, at: Timestamp) -> Reading {
+/// What a check's figure says, by sums that were asked for and what was made.
+fn reading(check: &Check, sums: &Sums, slow: &Slow, at: Timestamp) -> Reading {
     let spans = check.figure.spans(at);
+    if let (Figure::Heading { .. }, Some(span)) = (&check.figure, spans.first()) {
+        let Some(weighed) = slow.outlook(check, span.from) else { return Reading::Held };
+        return check.figure.ahead(weighed, &of(&check.source, *span, sums), at);
+    }
     let spans: Vec<Sum> = spans.into_iter().map(|span| of(&check.source, span, sums)).collect();
     check.figure.read(&spans)
 }

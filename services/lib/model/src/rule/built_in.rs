@@ -21,6 +21,7 @@ const BUILT_IN: &[(&str, &str, RuleKind, Severity)] = &[
     ("budget", "A budget is being used up", RuleKind::Budget, Severity::Error),
     ("error-rate", "Many calls fail", RuleKind::ErrorRate, Severity::Warning),
     ("exhausted", "A quota is used up", RuleKind::Exhausted, Severity::Error),
+    ("forecast-breach", "A quota or budget will not last", RuleKind::ForecastBreach, Severity::Warning),
     ("near-limit", "A quota is nearly used up", RuleKind::NearLimit, Severity::Warning),
     ("response-time", "Answers take long", RuleKind::ResponseTime, Severity::Warning),
 ];
