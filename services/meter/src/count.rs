@@ -85,3 +85,6 @@ fn plans(meter: &Meter) -> Plans {
     let integrations = snapshot.iter().flat_map(|snapshot| snapshot.integrations.values());
     integrations.filter_map(|one| Some((one.id.clone(), one.cost.plan.clone()?))).collect()
 }
+
+#[cfg(test)]
+mod tests;
