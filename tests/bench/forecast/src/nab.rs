@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use bench_forecast::anomaly::{Alarm, Sensitivity, Verdict};
+use meter::anomaly::{Alarm, Sensitivity, Verdict};
 
 use crate::corpus::File;
 use crate::score::{self, FEW_FALSE_ALARMS, FEW_MISSES, Outcome, STANDARD, Scored};

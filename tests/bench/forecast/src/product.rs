@@ -1,6 +1,6 @@
 //! The same detector as the meter uses it: how many of the taxi series' five events are told, at how many false alarms a week.
 
-use bench_forecast::anomaly::Sensitivity;
+use meter::anomaly::Sensitivity;
 
 use crate::corpus::File;
 use crate::nab::{SURPRISES, detect};

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use bench_forecast::forecast::{Forecast, History, Projection, Window, forecast};
+use meter::forecast::{Forecast, History, Projection, Window, forecast};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
