@@ -17,6 +17,7 @@ pub mod publish;
 
 mod access;
 mod actions;
+mod csv;
 mod idempotency;
 mod page;
 mod problems;

@@ -57,6 +57,8 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(integrations::ping))
             .routes(routes!(caches::invalidate))
             .routes(routes!(usage::get))
+            .routes(routes!(usage::export))
+            .routes(routes!(usage::all))
             .routes(routes!(uptime::uptime))
             .routes(routes!(route::list, route::create))
             .routes(routes!(route::get, route::put, route::patch, route::delete))

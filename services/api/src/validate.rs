@@ -1,5 +1,7 @@
 //! What a configuration must be, beyond its type: checked against the catalogue and the rest of the configuration.
 
+mod costs;
+
 use std::collections::BTreeSet;
 
 use catalogue::Provider;
@@ -189,6 +191,7 @@ fn bounds(it: &Integration) -> Result<(), Problem> {
     }
     models(it)?;
     caches::check(&it.cache)?;
+    costs::check(&it.cost)?;
     quotas(it)
 }
 

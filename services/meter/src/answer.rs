@@ -1,6 +1,8 @@
 //! Answers what was used: the body of `GET /integrations/{id}/usage`.
 
-use model::ask::{Answer, EndpointUse, QuotaUse, Refused, SpanUse, Usage, UsageOf};
+use model::ask::{
+    Answer, CallerUse, EndpointUse, ModelUse, QuotaUse, Refused, RouteUse, SpanUse, Usage, UsageOf,
+};
 use model::integration::Window;
 use model::subject;
 use store::{Facet, Step};
@@ -31,23 +33,17 @@ pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow
 }
 
 async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
-    let UsageOf { integration: id, window: name, quotas, at } = question;
-    let (per, step) = match name.as_str() {
-        "month" => (Window::Month, Step::Day),
-        "week" => (Window::Week, Step::Day),
-        _ => (Window::Day, Step::Hour),
-    };
-    let span = window::at(at, per, "UTC");
-    let total = meter.store.usage_total(&id, span.from, span.to).await?;
-    let endpoints = meter.store.usage_by(&id, Facet::Endpoint, span.from, span.to).await?;
-    let history = meter.store.usage_history(&id, span.from, span.to, step).await?;
+    let UsageOf { integration: id, window: asked, step, quotas, plan_micros, at, now } = question;
+    let (from, to) = asked.span(at);
+    let store = &meter.store;
+    let total = store.usage_total(&id, from, to).await?;
     let mut used = Vec::with_capacity(quotas.len());
     let mut limits = Vec::with_capacity(quotas.len());
     for quota in quotas {
         let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
-        let span = window::at(at, per, quota.zone());
-        let count = meter.store.usage_in_window(&id, span.from, span.to, at).await?.requests;
-        let forecast = forecasts::of_quota(meter, &id, &quota, span, count, at).await?;
+        let span = window::at(now, per, quota.zone());
+        let count = store.usage_in_window(&id, span.from, span.to, now).await?.requests;
+        let forecast = forecasts::of_quota(meter, &id, &quota, span, count, now).await?;
         used.push(QuotaUse {
             near_limit: quota.near.reached(count, quota.requests),
             ratio: ratio(count, quota.requests),
@@ -60,32 +56,40 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
         });
         limits.push((quota, span, forecast));
     }
-    let forecast = forecasts::overall(meter, &id, &limits, (span, total.requests), at).await?;
+    // What is over needs no forecast: where there is no limit, it is that of today.
+    let of = if now < to { window::Span { from, to } } else { window::at(now, Window::Day, "UTC") };
+    let sofar =
+        if now < to { total.requests } else { store.usage_total(&id, of.from, of.to).await?.requests };
+    let forecast = forecasts::overall(meter, &id, &limits, (of, sofar), now).await?;
+    let by = async |facet| store.usage_by(&id, facet, from, to).await;
+    let endpoints = by(Facet::Endpoint).await?.into_iter();
+    let callers = by(Facet::Caller).await?.into_iter();
+    let models = by(Facet::Model).await?.into_iter();
+    let routes = by(Facet::Route).await?.into_iter();
+    let history = store.usage_history(&id, from, to, Step::from(step)).await?.into_iter();
     Ok(Usage {
-        integration: id,
-        window: name,
-        requests: total.requests,
-        errors: total.errors,
-        cache_hits: total.cache_hits,
-        cost_micros: total.cost_micros,
+        integration: id.clone(),
+        window: asked,
+        from,
+        to,
+        figures: total.into(),
+        plan_micros,
         quotas: used,
-        endpoints: endpoints
-            .into_iter()
-            .map(|(endpoint, totals)| EndpointUse {
-                endpoint,
-                requests: totals.requests,
-                errors: totals.errors,
+        endpoints: endpoints.map(|(endpoint, sum)| EndpointUse { endpoint, figures: sum.into() }).collect(),
+        callers: callers.map(|(caller, sum)| CallerUse { caller, figures: sum.into() }).collect(),
+        models: models
+            .map(|(model, sum)| ModelUse {
+                model,
+                answers: sum.requests,
+                tokens: sum.tokens,
+                cost_micros: sum.cost_micros,
             })
             .collect(),
-        history: history
-            .into_iter()
-            .map(|(start, totals)| SpanUse {
-                start,
-                requests: totals.requests,
-                errors: totals.errors,
-                cost_micros: totals.cost_micros,
-            })
+        routes: routes
+            .filter_map(|(route, sum)| Some(RouteUse { route: route.parse().ok()?, figures: sum.into() }))
             .collect(),
+        step,
+        history: history.map(|(start, sum)| SpanUse { start, figures: sum.into() }).collect(),
         forecast,
     })
 }

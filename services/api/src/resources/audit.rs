@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
 use crate::change::Deed;
+use crate::csv;
 use crate::page::{Page, Paging};
 use crate::problems::of_store;
 use crate::state::Api;
@@ -179,7 +180,7 @@ pub(crate) async fn export(
     Query(which): Query<Which>,
     Query(format): Query<Format>,
 ) -> Result<Response, Problem> {
-    let csv = match format.format.as_deref() {
+    let as_csv = match format.format.as_deref() {
         None | Some("ndjson") => false,
         Some("csv") => true,
         Some(_) => return Err(Problem::bad_request("`format` must be ndjson or csv")),
@@ -187,19 +188,19 @@ pub(crate) async fn export(
     caller.may(&api, Permission::Audit, &deed("audit.export")).await?;
     api.audit(&caller, &deed("audit.export"), "ok").await?;
     catch_up(&api).await?;
-    let head = if csv { CSV_HEAD } else { "" };
+    let head = if as_csv { CSV_HEAD } else { "" };
     let start = Some((which.filter(), None::<u64>));
     let rows = stream::unfold((api, start), move |(api, state)| async move {
         let (filter, after) = state?;
         // An answer that has begun cannot become an error: it ends early, and the reader sees no last line feed.
         let rows = api.store.audit_export(&filter, after, EXPORT_ROWS).await.ok()?;
         let last = rows.last()?.sequence;
-        let text: String = rows.into_iter().map(|row| line(row, csv)).collect();
+        let text: String = rows.into_iter().map(|row| line(row, as_csv)).collect();
         Some((Ok::<_, Infallible>(Bytes::from(text)), (api, Some((filter, Some(last))))))
     });
     let body = futures_util::StreamExt::chain(stream::iter([Ok(Bytes::from(head))]), rows);
     let mut response = Body::from_stream(body).into_response();
-    let kind = if csv { "text/csv; charset=utf-8" } else { "application/x-ndjson" };
+    let kind = if as_csv { "text/csv; charset=utf-8" } else { "application/x-ndjson" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
 }
@@ -207,9 +208,9 @@ pub(crate) async fn export(
 const CSV_HEAD: &str =
     "sequence,at,actor,method,source_ip,action,verb,target,outcome,reason,request_id,hash\r\n";
 
-fn line(row: AuditRow, csv: bool) -> String {
+fn line(row: AuditRow, as_csv: bool) -> String {
     let entry = Entry::from(row);
-    if !csv {
+    if !as_csv {
         return serde_json::to_string(&entry).map(|text| text + "\n").unwrap_or_default();
     }
     let cells = [
@@ -226,16 +227,7 @@ fn line(row: AuditRow, csv: bool) -> String {
         entry.request_id.unwrap_or_default(),
         entry.hash,
     ];
-    cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n"
-}
-
-/// A cell of RFC 4180; what a spreadsheet would take for a formula gets an apostrophe before it.
-fn quoted(cell: &str) -> String {
-    let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if guard.is_empty() && !cell.contains(['"', ',', '\n', '\r']) {
-        return cell.to_owned();
-    }
-    format!("\"{guard}{}\"", cell.replace('"', "\"\""))
+    cells.iter().map(|text| csv::cell(text)).collect::<Vec<_>>().join(",") + "\r\n"
 }
 
 /// What the chain says.
@@ -264,16 +256,4 @@ pub(crate) async fn verify(State(api): State<Api>, caller: Caller) -> Result<Res
         first_bad: found.first_bad,
     };
     Ok(axum::Json(verified).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_no_formula() {
-        assert_eq!(quoted("plain"), "plain");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
-    }
 }

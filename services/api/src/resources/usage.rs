@@ -1,59 +1,146 @@
-//! `/integrations/{id}/usage`: asked of the meter's figures.
+//! `/usage` and `/integrations/{id}/usage`: what passed, by time, endpoint, caller, model and route.
+//!
+//! One integration's figures are asked of the meter, who knows where they are heading. Sums over all integrations and tables
+//! are read where the meter wrote them. Windows are of the calendar in UTC; a token sees the integrations it is bound to.
+
+mod table;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use model::Timestamp;
+use model::ask::{Figures, IntegrationUse, SpanUse, Usage, UsageOf, UsageOfAll, UsageStep, UsageWindow};
 use model::config::Kind;
+use model::integration::Integration;
+use model::usage::Sketch;
+use model::{IntegrationId, Timestamp};
 use runtime::Problem;
 use runtime::json::Query;
 use serde::Deserialize;
+use store::{Facet, Step, Totals};
 use utoipa::IntoParams;
 
 use crate::access::Caller;
-use crate::problems::missing;
+use crate::problems::{RETRY_SECS, missing, of_store};
 use crate::state::Api;
+
+pub(crate) use table::{__path_export, export};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
-    /// `day` (the default), `week` or `month`.
+    /// `hour`, `day` (the default), `week` (from Monday), `month`, or `90d` (today and the 89 days before); in UTC.
+    #[param(value_type = Option<UsageWindow>)]
     window: Option<String>,
+    /// How long the spans of the history are: `minute` (of an hour or a day; kept for 2 days), `hour` (kept for 90 days),
+    /// `day` (kept for 5 years). Minutes of an hour, hours of a day and days of all else unless said.
+    #[param(value_type = Option<UsageStep>)]
+    step: Option<String>,
+    /// A moment of the window: now unless said.
+    #[param(value_type = Option<String>)]
+    at: Option<String>,
 }
 
-/// Quotas, requests, errors and cost of an integration.
+/// A window that was asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    window: UsageWindow,
+    step: UsageStep,
+    at: Timestamp,
+    now: Timestamp,
+}
+
+impl Which {
+    fn asked(&self) -> Result<Asked, Problem> {
+        let now = Timestamp::now();
+        let window = match self.window.as_deref() {
+            None => UsageWindow::Day,
+            Some(text) => UsageWindow::parse(text)
+                .ok_or_else(|| Problem::validation("/window", "must be hour, day, week, month or 90d"))?,
+        };
+        let step = match self.step.as_deref() {
+            None => window.step(),
+            Some(text) => UsageStep::parse(text)
+                .ok_or_else(|| Problem::validation("/step", "must be minute, hour or day"))?,
+        };
+        if step < window.step_min() {
+            let detail = format!("is too short for this window: at least {}", window.step_min().as_str());
+            return Err(Problem::validation("/step", detail));
+        }
+        let at = match self.at.as_deref() {
+            None => now,
+            Some(text) => Timestamp::parse(text)
+                .map_err(|_| Problem::validation("/at", "must be a time as RFC 3339 has it"))?,
+        };
+        Ok(Asked { window, step, at, now })
+    }
+}
+
+/// What passed through an integration: in all, by endpoint, caller, model, route and time; its limits, and where it goes.
+///
+/// Each call is counted once, in the minute in which it happened, within seconds. What a gateway that was killed had counted
+/// in its last second is lost. Percentiles are true ones of all calls of the window.
 #[utoipa::path(get, path = "/integrations/{id}/usage", tag = "integrations", params(("id" = String, Path), Which),
-    responses((status = 200, body = model::ask::Usage), (status = 404, body = Problem)))]
+    responses((status = 200, body = Usage), (status = 404, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)))]
 pub(crate) async fn get(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    caller.may_read()?;
-    let window = which.window.as_deref().unwrap_or("day");
-    if !matches!(window, "day" | "week" | "month") {
-        return Err(Problem::bad_request("`window` must be day, week or month"));
-    }
-    let config = api.config().await?;
-    let ids = config.integrations.keys().map(model::IntegrationId::as_str);
-    let kept = config.integrations.get(id.as_str()).ok_or_else(|| missing(Kind::Integration, &id, ids))?;
-    caller.bound_to_integration(&kept.body.id)?;
-    let quotas = match kept.body.quotas.is_empty() {
+    let Asked { window, step, at, now } = which.asked()?;
+    let it = integration(&api, &caller, &id).await?;
+    let quotas = match it.quotas.is_empty() {
         true => api
             .catalogue
-            .get(kept.body.provider.as_str())
+            .get(it.provider.as_str())
             .map(|provider| provider.preset_quotas())
             .unwrap_or_default(),
-        false => kept.body.quotas.clone(),
+        false => it.quotas.clone(),
     };
-    let question = model::ask::UsageOf {
-        integration: kept.body.id.clone(),
-        window: window.to_owned(),
-        quotas,
-        at: Timestamp::now(),
-    };
-    match api.ask::<_, model::ask::Usage>("meter", "usage", &question).await? {
+    let plan_micros = it.cost.plan.as_ref().map(|plan| plan.per_month_micros);
+    let question = UsageOf { integration: it.id, window, step, quotas, plan_micros, at, now };
+    match api.ask::<_, Usage>("meter", "usage", &question).await? {
         Ok(usage) => Ok(axum::Json(usage).into_response()),
-        Err(refused) => Err(Problem::validation("", refused.detail)),
+        Err(refused) => Err(Problem::unavailable(refused.detail, RETRY_SECS)),
     }
+}
+
+/// What passed through all integrations: in all, by integration and by time.
+#[utoipa::path(get, path = "/usage", tag = "integrations", params(Which),
+    responses((status = 200, body = UsageOfAll), (status = 422, body = Problem)))]
+pub(crate) async fn all(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<Response, Problem> {
+    caller.may_read()?;
+    let Asked { window, step, at, .. } = which.asked()?;
+    let config = api.config().await?;
+    let seen = config.integrations.values().map(|kept| &kept.body.id);
+    let ids: Vec<IntegrationId> =
+        seen.filter(|id| caller.bound_to_integration(id).is_ok()).cloned().collect();
+    let (from, to) = window.span(at);
+    let each = api.store.usage_of_each(&ids, Facet::All, "", from, to).await.map_err(of_store)?;
+    let history = api.store.usage_history_of_all(&ids, from, to, Step::from(step)).await.map_err(of_store)?;
+    let mut sum = Totals { latency: Sketch::default(), ..Totals::default() };
+    each.iter().for_each(|(_, totals)| sum.add(totals));
+    let mut integrations: Vec<IntegrationUse> = each
+        .into_iter()
+        .map(|(integration, totals)| IntegrationUse { integration, figures: Figures::from(totals) })
+        .collect();
+    integrations.sort_by_key(|one| std::cmp::Reverse(one.figures.requests));
+    let history = history.into_iter().map(|(start, totals)| SpanUse { start, figures: totals.into() });
+    let usage =
+        UsageOfAll { window, from, to, figures: sum.into(), integrations, step, history: history.collect() };
+    Ok(axum::Json(usage).into_response())
+}
+
+/// An integration that the caller may see.
+async fn integration(api: &Api, caller: &Caller, id: &str) -> Result<Integration, Problem> {
+    caller.may_read()?;
+    let config = api.config().await?;
+    let ids = config.integrations.keys().map(IntegrationId::as_str);
+    let kept = config.integrations.get(id).ok_or_else(|| missing(Kind::Integration, id, ids))?;
+    caller.bound_to_integration(&kept.body.id)?;
+    Ok(kept.body.clone())
 }

@@ -3,6 +3,8 @@
 //! A question carries no secret. A key that is being tried is put into the key store under `trials/<id>`
 //! first, and taken out again after the answer.
 
+mod usage;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,6 +15,10 @@ use crate::health::{Health, Observed, Reason};
 use crate::integration::Integration;
 use crate::webhook::WebhookKind;
 use crate::{IntegrationId, Timestamp, WebhookId};
+pub use usage::{
+    CallerUse, EndpointUse, Figures, IntegrationUse, Latency, ModelUse, QuotaUse, RouteUse, SpanUse, Usage,
+    UsageOf, UsageOfAll, UsageStep, UsageWindow,
+};
 
 /// `sb.ask.v1.prober.ping`: ask this configured integration now. Answered with [`Pong`] or [`Refused`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -178,89 +184,4 @@ pub enum Answer<T> {
     Ok(T),
     /// Why not.
     Refused(Refused),
-}
-
-/// `sb.ask.v1.meter.usage`: what an integration used. Answered with [`Usage`] or [`Refused`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UsageOf {
-    /// Which integration.
-    pub integration: IntegrationId,
-    /// `day`, `week` or `month`: the calendar window (UTC) in which `at` lies.
-    pub window: String,
-    /// Its limits.
-    pub quotas: Vec<crate::integration::Quota>,
-    /// The moment that counts as now.
-    pub at: Timestamp,
-}
-
-/// The body of `GET /api/v1/integrations/{id}/usage`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct Usage {
-    /// Which integration.
-    pub integration: IntegrationId,
-    /// `day`, `week` or `month`.
-    pub window: String,
-    /// Calls sent to the provider.
-    pub requests: u64,
-    /// Those that failed.
-    pub errors: u64,
-    /// Answers that came from the cache instead.
-    pub cache_hits: u64,
-    /// What it cost, in millionths of a US dollar.
-    pub cost_micros: u64,
-    /// Every limit in its own window.
-    pub quotas: Vec<QuotaUse>,
-    /// By endpoint, most calls first, at most 100.
-    pub endpoints: Vec<EndpointUse>,
-    /// By hour for a day, by day for a week or month; only spans with calls.
-    pub history: Vec<SpanUse>,
-    /// Where it goes: calls and cost at the end of the longest limit's window (of the asked window without limits), and
-    /// when the first limit of a day or more is used up.
-    pub forecast: Forecast,
-}
-
-/// A limit and what was used of it in its current window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct QuotaUse {
-    /// The limit's name.
-    pub name: String,
-    /// Used.
-    pub used: u64,
-    /// Allowed.
-    pub limit: u64,
-    /// Used by allowed, to three digits.
-    pub ratio: f64,
-    /// The share from which on it is near.
-    pub near: crate::integration::Ratio,
-    /// Whether it is near.
-    pub near_limit: bool,
-    /// When the window ends.
-    pub resets_at: Timestamp,
-    /// Where it goes.
-    #[serde(default)]
-    pub forecast: Forecast,
-}
-
-/// Calls of one endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct EndpointUse {
-    /// The endpoint.
-    pub endpoint: String,
-    /// Calls.
-    pub requests: u64,
-    /// Those that failed.
-    pub errors: u64,
-}
-
-/// Calls in one span.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct SpanUse {
-    /// When it began.
-    pub start: Timestamp,
-    /// Calls.
-    pub requests: u64,
-    /// Those that failed.
-    pub errors: u64,
-    /// What they cost, in millionths of a US dollar.
-    pub cost_micros: u64,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::Timestamp;
+use model::ask::UsageStep;
 
 /// The length of a row's span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,16 @@ impl Step {
     pub(super) fn month_after(start: Timestamp) -> Timestamp {
         // Every month has more than 27 days and less than 32, so this lies in the next one.
         Self::month_of(Timestamp::from_millis(start.as_millis().saturating_add(32 * DAY_MS)))
+    }
+}
+
+impl From<UsageStep> for Step {
+    fn from(step: UsageStep) -> Self {
+        match step {
+            UsageStep::Minute => Self::Minute,
+            UsageStep::Hour => Self::Hour,
+            UsageStep::Day => Self::Day,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use model::usage::Sketch;
 use model::{IntegrationId, Timestamp};
 
 use super::{Facet, Step, Totals, buckets};
-use crate::db::Statement;
+use crate::db::{Row, Statement};
 use crate::{Error, Result, Store};
 
 /// Names that one answer has at most; the rest is in the total.
@@ -114,6 +114,34 @@ impl Store {
         Ok(history)
     }
 
+    /// Counts of all these integrations together by step, oldest first, from the step of `from` to before `to`. Latencies are
+    /// there, reasons are not. At most 44,640 steps: the oldest.
+    pub async fn usage_history_of_all(
+        &self,
+        ids: &[IntegrationId],
+        from: Timestamp,
+        to: Timestamp,
+        step: Step,
+    ) -> Result<Vec<(Timestamp, Totals)>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut select = self.summed(ids, "start_at");
+        let piece = buckets::Piece { step, from: step.floor(from), to };
+        select.push(
+            "SELECT u.* FROM wanted JOIN usage_rollups AS u ON u.integration = wanted.id AND u.facet = ",
+        );
+        select.bind(Facet::All.number());
+        covered(&mut select, &piece);
+        select.push(" AND u.name = ''");
+        select.push(") AS rows GROUP BY start_at ORDER BY start_at LIMIT ").bind(POINTS_MAX);
+        let mut history = Vec::new();
+        for row in self.db().select(select).await? {
+            history.push((row.time("start_at")?, summed_row(&row)?));
+        }
+        Ok(history)
+    }
+
     /// What passed of one facet's name (of all, with [`Facet::All`] and an empty name) through each of these integrations,
     /// those without anything left out. Latencies are there, reasons are not.
     pub async fn usage_of_each(
@@ -128,18 +156,7 @@ impl Store {
         if pieces.is_empty() || ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut select = Statement::new("WITH wanted (id) AS (VALUES ");
-        for (index, id) in ids.iter().enumerate() {
-            if index > 0 {
-                select.push(", ");
-            }
-            select.bind_all([id.into()]);
-        }
-        select.push(") SELECT integration, ").push(SUMS);
-        select.push(match self.kind() {
-            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
-            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
-        });
+        let mut select = self.summed(ids, "integration");
         for (index, piece) in pieces.iter().enumerate() {
             // Each integration and piece of the span is one walk in the table; the database adds up.
             select.push(if index == 0 { "SELECT u.* " } else { " UNION ALL SELECT u.* " });
@@ -151,13 +168,35 @@ impl Store {
         select.push(") AS rows GROUP BY integration ORDER BY integration");
         let mut each = Vec::new();
         for row in self.db().select(select).await? {
-            let mut totals = Totals::default();
-            totals.add_numbers(&row)?;
-            totals.latency = sketches(&row.text("latency")?)?;
-            each.push((row.word("integration")?, totals));
+            each.push((row.word("integration")?, summed_row(&row)?));
         }
         Ok(each)
     }
+
+    /// Begins to sum up what was counted of these integrations by a column: what follows selects rows of them.
+    fn summed(&self, ids: &[IntegrationId], by: &'static str) -> Statement {
+        let mut select = Statement::new("WITH wanted (id) AS (VALUES ");
+        for (index, id) in ids.iter().enumerate() {
+            if index > 0 {
+                select.push(", ");
+            }
+            select.bind_all([id.into()]);
+        }
+        select.push(") SELECT ").push(by).push(", ").push(SUMS);
+        select.push(match self.kind() {
+            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
+            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
+        });
+        select
+    }
+}
+
+/// A row of sums.
+fn summed_row(row: &Row) -> Result<Totals> {
+    let mut totals = Totals::default();
+    totals.add_numbers(row)?;
+    totals.latency = sketches(&row.text("latency")?)?;
+    Ok(totals)
 }
 
 /// Adds up sketches that the database wrote one after the other.

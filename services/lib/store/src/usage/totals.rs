@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::ask::{Figures, Latency};
 use model::health::Reason;
 use model::usage::{Count, ModelCount, Sketch, Tokens};
 
@@ -53,6 +54,25 @@ macro_rules! numbers {
     };
 }
 pub(super) use numbers;
+
+impl From<Totals> for Figures {
+    fn from(totals: Totals) -> Self {
+        let latency = Latency::of(&totals.latency);
+        let Totals { requests, errors, reasons, cache_hits, request_bytes, response_bytes, .. } = totals;
+        let Totals { cost_micros, tokens, .. } = totals;
+        Self {
+            requests,
+            errors,
+            reasons,
+            cache_hits,
+            request_bytes,
+            response_bytes,
+            cost_micros,
+            tokens,
+            latency,
+        }
+    }
+}
 
 impl Totals {
     /// Adds what others counted.
