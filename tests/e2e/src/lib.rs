@@ -40,3 +40,5 @@ mod streams;
 mod switches;
 #[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod uptime;
