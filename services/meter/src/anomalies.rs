@@ -6,6 +6,7 @@
 //! Holds so many series at most; the integrations with the fewest calls are left out, which is said.
 
 mod figure;
+mod gather;
 mod quiet;
 mod tell;
 mod watch;
@@ -21,16 +22,18 @@ use model::health::HealthNow;
 use model::id::Slug;
 use model::integration::Integration;
 use model::route::RouteNow;
-use model::snapshot::Snapshot;
+use model::rule::{Rule, RuleKind};
 use model::{IntegrationId, RouteId, Timestamp};
 use store::{AlertFilter, Facet, Step, Store, WatchedBucket};
 use tokio_util::sync::CancellationToken;
 
 use crate::Meter;
+use crate::rules::Book;
 use crate::telemetry::WATCHED;
 use figure::Figure;
+use gather::buckets_of;
 use quiet::Quiet;
-use watch::{Terms, Watch};
+use watch::{Terms, Told, Watch};
 
 pub(crate) use watch::Found;
 
@@ -88,33 +91,29 @@ pub(crate) async fn run(meter: Meter, series_max: usize, stopping: CancellationT
     Ok(())
 }
 
-/// What would have been told of an integration between two moments, from what is recorded (14 days).
-#[expect(dead_code, reason = "dry runs of rules will read it")]
+/// What a rule would have told of an integration between two moments, from what is recorded (14 days). None: nothing is.
 pub(crate) async fn recorded(
     store: &Store,
     id: &IntegrationId,
     (from, to): (Timestamp, Timestamp),
-    surprise: f64,
-    buckets: usize,
-) -> anyhow::Result<Vec<Found>> {
+    rule: &Rule,
+) -> anyhow::Result<Option<Vec<Found>>> {
     let recorded = store.watched(id, to.minus(BACK), to).await?;
-    let terms = Terms { surprise, buckets };
-    Ok(tokio::task::spawn_blocking(move || watch::found(terms, &recorded, from)).await?)
+    if recorded.is_empty() {
+        return Ok(None);
+    }
+    let terms = Terms::of(rule);
+    Ok(Some(tokio::task::spawn_blocking(move || watch::found(terms, &recorded, from)).await?))
 }
 
-/// By which rule an integration is watched.
-#[derive(Clone, Debug, PartialEq)]
-struct Policy {
-    terms: Terms,
-    severity: Severity,
-    rule: Option<Slug>,
-}
+/// By which rules an integration is watched: how bad each says it is, and from when on.
+type Policy = BTreeMap<Slug, (Severity, Terms)>;
 
 struct Watched {
     watch: Watch,
     policy: Policy,
     /// Alerts that this process told and has not resolved.
-    told: BTreeMap<Figure, AlertRaised>,
+    told: BTreeMap<Told, AlertRaised>,
 }
 
 /// Who watches.
@@ -124,6 +123,8 @@ struct Watcher {
     /// From when on a bucket without counts had no calls. Before, it is not known whether anybody counted.
     since: Timestamp,
     quiet: Quiet,
+    /// What is configured.
+    book: Book,
     watched: BTreeMap<IntegrationId, Watched>,
     /// Who is watched, of so many, and when that was decided.
     chosen: (BTreeSet<IntegrationId>, usize, Timestamp),
@@ -138,6 +139,7 @@ impl Watcher {
             series_max,
             since: now,
             quiet: Quiet::default(),
+            book: Book::default(),
             watched: BTreeMap::new(),
             chosen: Default::default(),
             fed: Default::default(),
@@ -146,30 +148,40 @@ impl Watcher {
 
     /// Feeds what is finished by now, and tells what follows.
     async fn look(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        let Some(snapshot) = self.meter.snapshot.borrow().clone() else { return Ok(()) };
-        let end = floor(now.minus(LATE));
-        if self.fed == (end, snapshot.revision) {
+        let (end, revision) = (floor(now.minus(LATE)), self.meter.store.revision().await?);
+        if self.fed == (end, revision) {
             return Ok(());
         }
-        self.choose(&snapshot, now).await?;
-        let ids: Vec<IntegrationId> = self.chosen.0.iter().cloned().collect();
-        for id in &ids {
-            let Some(integration) = snapshot.integrations.get(id) else { continue };
-            let policy = self.policy(integration);
-            if self.watched.get(id).is_none_or(|watched| watched.policy != policy) {
-                self.load(id, policy, end).await?;
-            }
-            self.feed(integration, &snapshot, end, now).await?;
+        if self.book.revision != revision {
+            self.book = Book::of(self.meter.store.everything().await?);
         }
-        self.end_others(&snapshot, now).await?;
+        let book = std::mem::take(&mut self.book);
+        let outcome = self.each(&book, end, now).await;
+        let revision = book.revision;
+        self.book = book;
+        outcome?;
         self.meter.store.watched_purge(now.minus(BACK), PURGE_MAX).await?;
-        self.fed = (end, snapshot.revision);
+        self.fed = (end, revision);
         Ok(())
     }
 
+    async fn each(&mut self, book: &Book, end: Timestamp, now: Timestamp) -> anyhow::Result<()> {
+        self.choose(book, now).await?;
+        let ids: Vec<IntegrationId> = self.chosen.0.iter().cloned().collect();
+        for id in &ids {
+            let Some(integration) = book.integrations.get(id) else { continue };
+            let policy = policy(book, integration);
+            if self.watched.get(id).is_none_or(|watched| watched.policy != policy) {
+                self.load(id, policy, end).await?;
+            }
+            self.feed(integration, book, end, now).await?;
+        }
+        self.end_others(book, now).await
+    }
+
     /// Decides who is watched: everybody, or those with the most calls of the last day.
-    async fn choose(&mut self, snapshot: &Snapshot, now: Timestamp) -> anyhow::Result<()> {
-        let enabled = snapshot.integrations.values().filter(|integration| integration.enabled);
+    async fn choose(&mut self, book: &Book, now: Timestamp) -> anyhow::Result<()> {
+        let enabled = book.integrations.values().filter(|integration| integration.enabled);
         let mut ids: Vec<IntegrationId> = enabled.map(|integration| integration.id.clone()).collect();
         let all = ids.len();
         let max = self.series_max / Figure::ALL.len();
@@ -200,14 +212,11 @@ impl Watcher {
         Ok(())
     }
 
-    fn policy(&self, _integration: &Integration) -> Policy {
-        Policy { terms: Terms::DEFAULT, severity: Severity::Warning, rule: None }
-    }
-
     /// Makes the alarms that there were: fed what was written down.
     async fn load(&mut self, id: &IntegrationId, policy: Policy, end: Timestamp) -> anyhow::Result<()> {
         let recorded = self.meter.store.watched(id, end.minus(BACK), end).await?;
-        let mut watch = Watch::new(policy.terms);
+        let terms = policy.iter().map(|(rule, (_, terms))| (rule.clone(), *terms));
+        let mut watch = Watch::new(terms.collect());
         let watch = tokio::task::spawn_blocking(move || {
             recorded.iter().for_each(|bucket| drop(watch.feed(bucket)));
             watch
@@ -222,7 +231,7 @@ impl Watcher {
     async fn feed(
         &mut self,
         integration: &Integration,
-        snapshot: &Snapshot,
+        book: &Book,
         end: Timestamp,
         now: Timestamp,
     ) -> anyhow::Result<()> {
@@ -233,7 +242,7 @@ impl Watcher {
         if from < end {
             let last = watched.watch.last();
             let mut buckets = buckets_of(&self.meter.store, id, from, end, self.since, last).await?;
-            let routes = snapshot.routes.values().filter(|route| route.route.integrations.contains(id));
+            let routes = book.routes.values().filter(|route| route.route.integrations.contains(id));
             let routes: Vec<&RouteId> = routes.map(|route| &route.route.id).collect();
             for bucket in &mut buckets {
                 let (start, end) = (bucket.start, bucket.start.plus(BUCKET));
@@ -257,7 +266,7 @@ impl Watcher {
     }
 
     /// Resolves open alerts of what is no longer unusual, or no longer watched.
-    async fn end_others(&self, snapshot: &Snapshot, now: Timestamp) -> anyhow::Result<()> {
+    async fn end_others(&self, book: &Book, now: Timestamp) -> anyhow::Result<()> {
         let filter = AlertFilter { alert_type: Some(tell::ALERT_TYPE.to_owned()), ..AlertFilter::default() };
         for row in self.meter.store.alerts_page(&filter, None, OPEN_MAX).await? {
             // An application may have alerts of this kind of its own.
@@ -267,10 +276,8 @@ impl Watcher {
             }
             let lasts = self.watched.iter().any(|(id, watched)| {
                 let lasting = watched.watch.lasting().keys();
-                snapshot.integrations.contains_key(id)
-                    && lasting
-                        .into_iter()
-                        .any(|figure| tell::fingerprint(id, *figure) == row.raised.fingerprint)
+                book.integrations.contains_key(id)
+                    && lasting.into_iter().any(|told| tell::fingerprint(id, told) == row.raised.fingerprint)
             });
             if !lasts {
                 tell::resolve(&self.meter, row.raised, now).await?;
@@ -278,6 +285,16 @@ impl Watcher {
         }
         Ok(())
     }
+}
+
+/// The rules that an integration is watched by.
+fn policy(book: &Book, integration: &Integration) -> Policy {
+    let rules = book.rules.values().filter(|rule| rule.enabled && rule.kind == RuleKind::Anomaly);
+    let rules = rules.filter(|rule| {
+        let member = |route: &RouteId| book.is_member(&integration.id, route);
+        rule.select.takes(&integration.id, &integration.labels, member)
+    });
+    rules.map(|rule| (rule.id.clone(), (rule.severity, Terms::of(rule)))).collect()
 }
 
 async fn tell_and_keep(
@@ -300,73 +317,31 @@ async fn reconcile(
     now: Timestamp,
 ) -> anyhow::Result<()> {
     let Watched { watch, policy, told } = watched;
-    for (figure, anomaly) in watch.lasting() {
-        if told.contains_key(figure) {
-            continue;
-        }
-        let by = (policy.severity, policy.rule.as_ref());
-        let raised = tell::raised(integration, *figure, anomaly, by, now)?;
-        tell::raise(meter, &raised, now).await?;
-        told.insert(*figure, raised);
+    for (what, anomaly) in watch.lasting() {
+        let Some((severity, _)) = policy.get(&what.1).filter(|_| !told.contains_key(what)) else { continue };
+        // A predecessor may have told it, as begun a bucket earlier or later: it is the same one.
+        let open = meter.store.open_alert(&tell::fingerprint(&integration.id, what)).await?;
+        let raised = match open {
+            Some(row) => row.raised,
+            None => {
+                let raised = tell::raised(integration, what, anomaly, *severity, now)?;
+                tell::raise(meter, &raised, now).await?;
+                raised
+            }
+        };
+        told.insert(what.clone(), raised);
     }
-    let over: Vec<Figure> =
-        told.keys().copied().filter(|figure| !watch.lasting().contains_key(figure)).collect();
-    for figure in over {
-        if let Some(raised) = told.get(&figure) {
+    let over: Vec<Told> = told.keys().filter(|what| !watch.lasting().contains_key(*what)).cloned().collect();
+    for what in over {
+        if let Some(raised) = told.get(&what) {
             tell::resolve(meter, raised.clone(), now).await?;
-            told.remove(&figure);
+            told.remove(&what);
         }
     }
     Ok(())
 }
 
-/// An integration's buckets from a moment to another, from its minutes. A bucket without counts had no calls if the house was
-/// counting then, and the integration had been called before; else it is a gap.
-async fn buckets_of(
-    store: &Store,
-    id: &IntegrationId,
-    from: Timestamp,
-    to: Timestamp,
-    counting_since: Timestamp,
-    known: Option<Timestamp>,
-) -> anyhow::Result<Vec<WatchedBucket>> {
-    let mut sums: BTreeMap<Timestamp, store::Totals> = BTreeMap::new();
-    for (minute, totals) in store.usage_history(id, from, to, Step::Minute).await? {
-        sums.entry(floor(minute)).or_default().add(&totals);
-    }
-    let mut buckets = Vec::new();
-    let mut start = floor(from);
-    while start < to {
-        let called = known.is_some() || !buckets.is_empty();
-        match sums.get(&start) {
-            Some(totals) => buckets.push(bucket(start, totals)),
-            None if called && start >= counting_since => {
-                buckets.push(bucket(start, &store::Totals::default()));
-            }
-            None => {}
-        }
-        start = start.plus(BUCKET);
-    }
-    Ok(buckets)
-}
-
-fn bucket(start: Timestamp, totals: &store::Totals) -> WatchedBucket {
-    WatchedBucket {
-        start,
-        requests: totals.requests,
-        errors: totals.errors,
-        p95_ms: p95_ms(totals),
-        cost_micros: totals.cost_micros,
-        aside: store::Aside::No,
-    }
-}
-
-/// The time that 95 of 100 answers did not exceed. Absent when none was timed.
-fn p95_ms(totals: &store::Totals) -> Option<u32> {
-    let micros = totals.latency.per_mille(950)?;
-    Some(u32::try_from(micros.div_ceil(1_000)).unwrap_or(u32::MAX))
-}
-
+/// When the bucket of a moment began.
 fn floor(at: Timestamp) -> Timestamp {
     let bucket = i64::try_from(BUCKET.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(at.as_millis().div_euclid(bucket) * bucket)

@@ -15,5 +15,5 @@ mod season;
 mod shape;
 mod tail;
 
-pub use alarm::{Alarm, Anomaly, Sensitivity, Verdict};
+pub use alarm::{Alarm, Anomaly, Judge, Sensitivity, Verdict};
 pub use detector::{Detector, Seen};

@@ -9,27 +9,27 @@ use model::integration::Integration;
 use model::{AlertId, Event, IntegrationId, Timestamp};
 use serde_json::json;
 
-use super::figure::Figure;
+use super::watch::Told;
 use crate::Meter;
 use crate::anomaly::Anomaly;
 
 /// The kind of these alerts.
 pub(super) const ALERT_TYPE: &str = "anomaly";
 
-/// What makes two alerts the same: one series has one open alert.
-pub(super) fn fingerprint(integration: &IntegrationId, figure: Figure) -> String {
-    format!("anomaly/{integration}/{}", figure.as_str())
+/// What makes two alerts the same: one series has one open alert of a rule.
+pub(super) fn fingerprint(integration: &IntegrationId, (figure, rule): &Told) -> String {
+    format!("rule/{rule}/integration/{integration}/{}", figure.as_str())
 }
 
 /// The alert of an anomaly.
 pub(super) fn raised(
     integration: &Integration,
-    figure: Figure,
+    told: &Told,
     anomaly: &Anomaly,
-    (severity, rule): (Severity, Option<&Slug>),
+    severity: Severity,
     at: Timestamp,
 ) -> Result<AlertRaised, InvalidId> {
-    let fingerprint = fingerprint(&integration.id, figure);
+    let (fingerprint, (figure, rule)) = (fingerprint(&integration.id, told), told);
     let since = Timestamp::from(anomaly.since);
     let alert =
         AlertId::parse(format!("anomaly-{:016x}{:016x}", stable_hash(&fingerprint), since.as_millis()))?;

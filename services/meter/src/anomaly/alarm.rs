@@ -36,6 +36,12 @@ pub struct Sensitivity {
 #[derive(Clone, Debug, Default)]
 pub struct Alarm {
     detector: Detector,
+    judge: Judge,
+}
+
+/// Turns what a detector saw into anomalies. Several may judge the same detector's views.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
     sensitivity: Sensitivity,
     /// The buckets that are judged together, latest last.
     latest: VecDeque<Seen>,
@@ -83,17 +89,35 @@ impl Default for Sensitivity {
 impl Alarm {
     /// Watches a series.
     pub fn new(sensitivity: Sensitivity) -> Self {
-        let buckets = sensitivity.buckets.clamp(1, BUCKETS_MAX);
-        Alarm { sensitivity: Sensitivity { buckets, ..sensitivity }, ..Alarm::default() }
+        Alarm { detector: Detector::default(), judge: Judge::new(sensitivity) }
     }
 
     /// Takes the next bucket. `quiet`: something known is going on, so this bucket proves nothing.
     pub fn observe(&mut self, at: Timestamp, value: f64, quiet: bool) -> Verdict {
         if quiet {
-            self.latest.clear();
-            return if self.lasts { Verdict::Lasts } else { Verdict::Normal };
+            return self.judge.skip();
         }
-        match self.detector.observe(at, value) {
+        let seen = self.detector.observe(at, value);
+        self.judge.judge(seen)
+    }
+}
+
+impl Judge {
+    /// Nothing was seen yet.
+    pub fn new(sensitivity: Sensitivity) -> Self {
+        let buckets = sensitivity.buckets.clamp(1, BUCKETS_MAX);
+        Judge { sensitivity: Sensitivity { buckets, ..sensitivity }, ..Judge::default() }
+    }
+
+    /// Passes over a bucket that proves nothing.
+    pub fn skip(&mut self) -> Verdict {
+        self.latest.clear();
+        self.judge(None)
+    }
+
+    /// Takes what the detector saw of the next bucket.
+    pub fn judge(&mut self, seen: Option<Seen>) -> Verdict {
+        match seen {
             Some(seen) => self.weigh(seen),
             None if self.lasts => Verdict::Lasts,
             None => Verdict::Normal,
@@ -180,7 +204,7 @@ mod tests {
         let mut alarm = Alarm::default();
         let said = (0..).zip(surprises).map(|(bucket, surprise)| {
             let surprise = *surprise;
-            letter(&alarm.weigh(Seen {
+            letter(&alarm.judge.weigh(Seen {
                 at: at(bucket),
                 value: 1.0,
                 surprise,

@@ -73,6 +73,7 @@ pub(crate) fn checks(book: &Book, rule: &Rule) -> Vec<Check> {
             selected(book, rule).map(|integration| calls(rule, integration)).collect()
         }
         RuleKind::ForecastBreach => ahead(book, rule),
+        // What is unlike it ever was is looked for by `anomalies`.
         RuleKind::Anomaly | RuleKind::Uptime => Vec::new(),
     }
 }
@@ -105,7 +106,7 @@ fn ahead(book: &Book, rule: &Rule) -> Vec<Check> {
 }
 
 /// The integrations that a rule is about. What is switched off is not called.
-fn selected<'a>(book: &'a Book, rule: &'a Rule) -> impl Iterator<Item = &'a Integration> {
+pub(crate) fn selected<'a>(book: &'a Book, rule: &'a Rule) -> impl Iterator<Item = &'a Integration> {
     book.integrations.values().filter(|integration| {
         let member = |route: &model::RouteId| book.is_member(&integration.id, route);
         integration.enabled && rule.select.takes(&integration.id, &integration.labels, member)

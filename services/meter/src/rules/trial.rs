@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 use model::alert::Severity;
-use model::rule::{FIRINGS_MAX, Firing, RuleTested, TestRule};
+use model::rule::{FIRINGS_MAX, Firing, Rule, RuleKind, RuleTested, TestRule};
 
 use super::book::Book;
 use super::figure::{Figure, Span, Sum};
@@ -15,7 +15,7 @@ use super::plan::{self, Check};
 use super::record::{Record, minutes_from};
 use crate::forecast::{History, Outlook};
 use crate::forecasts;
-use crate::{Meter, window};
+use crate::{Meter, anomalies, window};
 
 /// Readings that one dry run takes at most; beyond them the moments lie further apart.
 const READINGS_MAX: u64 = 3_000_000;
@@ -41,8 +41,10 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
     let minute = |at: i64| Timestamp::from_millis(at - at.rem_euclid(60_000));
     let span = Span { from: minute(at.minus(window.length()).as_millis()), to: minute(at.as_millis()) };
     let step = step(span, &checks);
-    let (mut firings, mut without) = (Vec::new(), 0);
-    let targets = checks.len() as u64;
+    let (mut firings, mut without, mut targets) = (Vec::new(), 0, checks.len() as u64);
+    if rule.kind == RuleKind::Anomaly {
+        (firings, targets, without) = unusual(meter, &book, &rule, span).await?;
+    }
     for check in checks {
         let reach = Span { from: check.figure.reach(span.from), to: span.to };
         let record = Record::read(&meter.store, &check.source, &all, reach, at).await?;
@@ -74,6 +76,36 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
         fired,
         firings,
     })
+}
+
+/// When a rule of anomalies would have fired, for how many integrations, and of how many nothing is recorded.
+async fn unusual(
+    meter: &Meter,
+    book: &Book,
+    rule: &Rule,
+    span: Span,
+) -> anyhow::Result<(Vec<Firing>, u64, u64)> {
+    let (mut firings, mut targets, mut without) = (Vec::new(), 0, 0);
+    for integration in plan::selected(book, rule) {
+        targets += 1;
+        let id = &integration.id;
+        let Some(found) = anomalies::recorded(&meter.store, id, (span.from, span.to), rule).await? else {
+            without += 1;
+            continue;
+        };
+        let within = found.into_iter().filter(|found| found.from >= span.from && found.from <= span.to);
+        firings.extend(within.map(|found| Firing {
+            integration: Some(id.clone()),
+            quota: None,
+            budget: None,
+            figure: Some(found.figure.as_str().to_owned()),
+            severity: rule.severity,
+            from: found.from,
+            to: found.to,
+            peak: found.anomaly.surprise,
+        }));
+    }
+    Ok((firings, targets, without))
 }
 
 fn times(fired: u64) -> String {
@@ -136,6 +168,7 @@ impl Run {
                 integration: check.target.integration.clone(),
                 quota: check.target.quota.clone(),
                 budget: check.target.budget.clone(),
+                figure: None,
                 severity: severity(band),
                 from: at,
                 to: None,

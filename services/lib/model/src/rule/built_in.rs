@@ -10,6 +10,7 @@ use crate::period::Period;
 
 /// Id, name, kind and severity of each, in the order of their ids.
 const BUILT_IN: &[(&str, &str, RuleKind, Severity)] = &[
+    ("anomaly", "Something is unlike it ever was", RuleKind::Anomaly, Severity::Warning),
     (
         "availability-fast",
         "Failures use up the month in two days",

@@ -8,6 +8,11 @@ use crate::period::Period;
 const WINDOW_MIN: Period = Period::minutes(1);
 /// The shortest window of a burn rate: a twelfth of it is looked at too.
 const BURN_WINDOW_MIN: Period = Period::minutes(12);
+/// The buckets of anomalies, and how many of them are judged together at most.
+const BUCKET: Period = Period::minutes(5);
+const JUDGED_MAX: Period = Period::minutes(60);
+/// The largest surprise, in tenfold rareness.
+const SURPRISE_MAX: f64 = 30.0;
 /// The longest name, in characters.
 const NAME_CHARS_MAX: usize = 200;
 /// Names in a selector.
@@ -80,6 +85,12 @@ impl Rule {
         if self.kind == RuleKind::Uptime && self.min_requests.is_some() {
             return fault("/min_requests", "time has no number of calls");
         }
+        if self.kind == Anomaly && self.resolve_at.is_some() {
+            return fault("/resolve_at", "an anomaly is over when what is seen is as usual again");
+        }
+        if self.kind == Anomaly && self.resolve_after.is_some() {
+            return fault("/resolve_after", "an anomaly is over after ten minutes as usual");
+        }
         if self.kind == Availability && self.resolve_at.is_some() {
             return fault("/resolve_at", "it is over when the burn rate is below `burn` again");
         }
@@ -117,6 +128,13 @@ impl Rule {
         };
         too_long("/for", self.wait)?;
         too_long("/resolve_after", self.resolve_after)?;
+        let judged = BUCKET.as_secs()..=JUDGED_MAX.as_secs();
+        if self.kind == RuleKind::Anomaly && !self.wait.is_some_and(|wait| judged.contains(&wait.as_secs())) {
+            return fault(
+                "/for",
+                format!("must be {BUCKET} to {JUDGED_MAX}: surprises are averaged over it"),
+            );
+        }
         let min = if self.kind == RuleKind::Availability { BURN_WINDOW_MIN } else { WINDOW_MIN };
         match self.window {
             Some(window) if window < min => fault("/window", format!("must be at least {min}")),
@@ -138,6 +156,9 @@ impl Rule {
         match self.kind {
             RuleKind::ResponseTime if threshold > 600_000.0 => {
                 fault("/threshold", "can never be reached: a call takes at most 600000 ms")
+            }
+            RuleKind::Anomaly if threshold > SURPRISE_MAX => {
+                fault("/threshold", format!("can never be reached: a surprise is at most {SURPRISE_MAX}"))
             }
             RuleKind::Availability if threshold >= 1.0 => fault(
                 "/threshold",

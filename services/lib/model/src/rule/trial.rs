@@ -60,12 +60,14 @@ pub struct Firing {
     pub quota: Option<String>,
     /// About which budget.
     pub budget: Option<Slug>,
+    /// Which figure, of an `anomaly`: `requests`, `error_rate`, `latency` or `cost`.
+    pub figure: Option<String>,
     /// How bad at its worst.
     pub severity: Severity,
     /// When it would have been raised.
     pub from: Timestamp,
     /// When it would have been resolved; null when it would still be open.
     pub to: Option<Timestamp>,
-    /// The worst value in that time, in the unit of the rule's threshold (`availability`: of its burn rate).
+    /// The worst value in that time, in the unit of the rule's threshold (`availability`: of its burn rate; `anomaly`: as it began).
     pub peak: f64,
 }
