@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 pub use cost::{Cost, CostModel, Plan, TokenFields, TokenPrice, TokensUsed};
 pub use credentials::{Environment, Field};
 pub use dialect::ChatDialect;
-pub use endpoint::{ENDPOINT_CHARS_MAX, Endpoint};
+pub use endpoint::{ENDPOINT_CHARS_MAX, Endpoint, fit as fit_path};
 pub use limits::{Dialect, Limit, LimitKind, LimitScope, ResetUnit, UsageHeaders, Weight};
 pub use operations::{Case, Operation, Pair, Parameter, Reading, Time, TimeUnit};
 pub use probe::{Probe, ProbeState};

@@ -84,7 +84,7 @@ pub(crate) fn without_query(path: &str) -> &str {
 }
 
 /// How well a path begins as a pattern says: its segments, and those of them without a placeholder.
-pub(crate) fn fit(pattern: &str, path: &str) -> Option<(usize, usize)> {
+pub fn fit(pattern: &str, path: &str) -> Option<(usize, usize)> {
     let mut given = path.split('/').filter(|s| !s.is_empty());
     let (mut segments, mut literals) = (0, 0);
     for wanted in pattern.split('/').filter(|s| !s.is_empty()) {

@@ -1,7 +1,7 @@
 //! A provider's limits, and the headers in which its answers say what is left.
 
 use model::integration::Window;
-use model::quota::{self, Kind, Quota};
+use model::quota::{self, Kind, Quota, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -229,9 +229,11 @@ impl Provider {
     }
 
     /// The quotas that an integration keeps to which names none: those of everybody, and those of its plan. Which plan a key
-    /// is of nobody knows until somebody says; to keep to a smaller one would refuse calls that were paid for.
+    /// is of nobody knows until somebody says; to keep to a smaller one would refuse calls that were paid for. Providers count
+    /// by key, account or address: integrations with the same key count together.
     pub fn kept_quotas(&self, plan: Option<&str>) -> Vec<Quota> {
         let kept = self.limits.iter().filter(|l| l.plan.is_none() || l.plan.as_deref() == plan);
-        kept.filter(|limit| !limit.unsourced).map(Limit::as_quota).collect()
+        let shared = |limit: &Limit| Quota { scope: Scope::Credential, ..limit.as_quota() };
+        kept.filter(|limit| !limit.unsourced).map(shared).collect()
     }
 }
