@@ -28,6 +28,8 @@ mod lanes;
 mod proxy;
 mod serve;
 
+mod quota;
+
 mod observe;
 mod tokens;
 mod usage;
@@ -74,6 +76,7 @@ struct Inner {
     board: board::Board,
     cache: cache::Cache,
     lingering: proxy::linger::Lingering,
+    book: Arc<quota::book::Book>,
     /// Differs from start to start, so that what two of them count is never taken for the same.
     instance: String,
 }
@@ -93,17 +96,25 @@ impl Gateway {
     pub fn new(settings: Settings, doors: Doors) -> Self {
         telemetry::describe();
         let keys = CachedSettings { max_stale_secs: settings.key_stale_secs, ..CachedSettings::default() };
-        let (started, slow_ms) = (Timestamp::now().as_millis(), settings.slow_ms);
+        let started = Timestamp::now().as_millis();
+        let instance = format!("{started:x}-{:08x}", rand::random::<u32>());
+        let book = Arc::new(quota::book::Book::new(&instance));
+        let usual = snapshot::Usual {
+            slow_ms: settings.slow_ms,
+            replicas: settings.replicas_max,
+            output: settings.chat_max_tokens,
+        };
         Self(Arc::new(Inner {
             cache: cache::Cache::new(settings.cache_bytes_max),
             settings,
-            config: snapshot::Current::new(doors.catalogue, doors.egress.clone(), slow_ms),
+            config: snapshot::Current::new(doors.catalogue, doors.egress.clone(), usual, book.clone()),
+            book,
             egress: doors.egress,
             keys: Cached::new(doors.vault, keys),
             bus: doors.bus,
             board: board::Board::default(),
             lingering: proxy::linger::Lingering::default(),
-            instance: format!("{started:x}-{:08x}", rand::random::<u32>()),
+            instance,
         }))
     }
 
@@ -120,7 +131,7 @@ impl Gateway {
     /// Follows the buckets, answers calls and tells what was counted, until `stopping`; then answers the calls under
     /// way and tells the rest. That has no time limit of its own: the process has one.
     pub async fn serve(&self, listener: TcpListener, stopping: CancellationToken) -> anyhow::Result<()> {
-        let Inner { bus, config, board, cache, keys, lingering, instance, .. } = &*self.0;
+        let Inner { bus, config, board, cache, keys, lingering, book, instance, .. } = &*self.0;
         let served = CancellationToken::new();
         // If one of the tasks fails the others must end too.
         let ending = stopping.child_token();
@@ -132,6 +143,10 @@ impl Gateway {
             ("follow invalidations", cache::drops::follow(cache.clone(), bus.clone(), stop()).boxed()),
             ("wait for those that linger", lingering.wait(stop()).boxed()),
             ("tell observations", observe::tell(bus.clone(), config.clone(), stop()).boxed()),
+            (
+                "keep limits",
+                quota::lease::keep(bus.clone(), config.clone(), book.clone(), served.clone()).boxed(),
+            ),
             ("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).boxed()),
         ];
         let tasks = tasks.into_iter().map(async |(name, task)| {

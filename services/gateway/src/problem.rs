@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use model::token::Permission;
 use serde_json::{Map, Value, json};
@@ -35,6 +35,7 @@ struct Inner {
     members: Map<String, Value>,
     retry_after_secs: Option<u64>,
     closes: bool,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 // === impl Problem ===
@@ -49,12 +50,19 @@ impl Problem {
     ) -> Self {
         let detail = detail.into();
         let (members, retry_after_secs) = (Map::new(), None);
-        Self(Box::new(Inner { status, code, title, detail, members, retry_after_secs, closes: false }))
+        let (closes, headers) = (false, Vec::new());
+        Self(Box::new(Inner { status, code, title, detail, members, retry_after_secs, closes, headers }))
     }
 
     /// Adds a member of its own.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header. A value that cannot stand in one is left out.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        self.0.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
     }
 
@@ -176,6 +184,7 @@ impl Problem {
         if let Some(secs) = inner.retry_after_secs {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
+        headers.extend(inner.headers);
         if inner.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

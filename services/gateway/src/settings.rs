@@ -86,6 +86,27 @@ pub struct Settings {
     )]
     pub cache_bytes_max: u64,
 
+    /// How long a call may wait for units of its limits that come again by themselves, in milliseconds. 0: it is refused at
+    /// once.
+    #[arg(
+        id = "gateway_quota_wait_ms",
+        long = "gateway-quota-wait-ms",
+        env = "SIGNALBOX_GATEWAY_QUOTA_WAIT_MS",
+        default_value_t = 2_000
+    )]
+    pub quota_wait_ms: u64,
+
+    /// How many gateways there are at most: without the bus each goes on with an equal share of limits of a minute and
+    /// less.
+    #[arg(
+        id = "gateway_replicas_max",
+        long = "gateway-replicas-max",
+        env = "SIGNALBOX_GATEWAY_REPLICAS_MAX",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    pub replicas_max: u32,
+
     /// How old a key may become while the key store is away, in seconds. 0: every call asks.
     #[arg(
         id = "gateway_key_stale_secs",
@@ -113,6 +134,8 @@ impl Default for Settings {
             threads: 0,
             chat_max_tokens: 4_096,
             cache_bytes_max: 64 * 1024 * 1024,
+            quota_wait_ms: 2_000,
+            replicas_max: 4,
             key_stale_secs: 3_600,
             slow_ms: model::integration::SLOW_MS,
         }

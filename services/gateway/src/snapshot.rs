@@ -38,6 +38,8 @@ use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
 use crate::proxy::operate::Operations;
+use crate::quota::book::Book;
+use crate::quota::limits::Limits;
 use crate::telemetry;
 
 /// Pause before a bucket that cannot be opened is asked for again.
@@ -124,6 +126,8 @@ pub(crate) struct Integration {
     pub(crate) live: Arc<Live>,
     /// Its breaker.
     pub(crate) gate: Arc<Gate>,
+    /// The limits that it keeps to; nothing where it has none.
+    pub(crate) limits: Option<Arc<Limits>>,
     /// How near its limits are; only for members of a route that asks, where there are any.
     pub(crate) near: Option<Arc<Near>>,
 }
@@ -195,8 +199,21 @@ pub(crate) struct Current {
     catalogue: &'static Catalogue,
     /// The way out to them.
     egress: Egress,
-    /// From when on an answer is slow where nobody says, in milliseconds.
-    slow_ms: u32,
+    /// What integrations have where nobody says.
+    usual: Usual,
+    /// What is counted of limits.
+    book: Arc<Book>,
+}
+
+/// What integrations have where nobody says.
+#[derive(Clone, Copy)]
+pub(crate) struct Usual {
+    /// From when on an answer is slow, in milliseconds.
+    pub(crate) slow_ms: u32,
+    /// How many gateways share a limit at most.
+    pub(crate) replicas: u32,
+    /// Tokens of an answer.
+    pub(crate) output: u64,
 }
 
 // === impl Integration ===
@@ -212,8 +229,8 @@ impl Integration {
 
 impl Current {
     /// No configuration yet.
-    pub(crate) fn new(catalogue: &'static Catalogue, egress: Egress, slow_ms: u32) -> Self {
-        Self { served: Arc::default(), catalogue, egress, slow_ms }
+    pub(crate) fn new(catalogue: &'static Catalogue, egress: Egress, usual: Usual, book: Arc<Book>) -> Self {
+        Self { served: Arc::default(), catalogue, egress, usual, book }
     }
 
     /// The configuration now; nothing before the first one came.
@@ -232,7 +249,8 @@ impl Current {
             return false;
         }
         let (before, now) = (before.as_deref(), Instant::now());
-        let config = compile::compile(self.catalogue, &self.egress, self.slow_ms, snapshot, before, now);
+        let doors = (self.catalogue, &self.egress, &self.book);
+        let config = compile::compile(doors, self.usual, snapshot, before, now);
         let revision = config.revision;
         self.served.store(Some(Arc::new(config)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; revisions stay far below 2^53")]

@@ -49,6 +49,15 @@ pub const IDLE: &str = "signalbox_gateway_upstream_idle_connections";
 /// `zstd`.
 pub const DECODED: &str = "signalbox_gateway_decoded_answers_total";
 
+/// What is left of a limit that all calls share, here and with what nobody has leased, by `integration` and `quota`.
+pub const QUOTA_LEFT: &str = "signalbox_gateway_quota_remaining";
+/// Calls that wait for units of such a limit, by `integration` and `quota`.
+pub const QUOTA_WAITING: &str = "signalbox_gateway_quota_waiting_calls";
+/// Calls that a limit did not let go, by `integration`.
+pub const QUOTA_REFUSED: &str = "signalbox_gateway_quota_refused_total";
+/// How often ledgers of limits were asked: each is a read and mostly a write.
+pub const QUOTA_ASKS: &str = "signalbox_gateway_quota_asks_total";
+
 /// WebSockets that are open.
 pub const WEBSOCKETS: &str = "signalbox_gateway_websockets";
 
@@ -89,6 +98,11 @@ pub fn describe() {
     for coding in ["gzip", "deflate", "br", "zstd"] {
         counter!(DECODED, "coding" => coding).absolute(0);
     }
+    describe_gauge!(QUOTA_LEFT, "What is left of a limit, here and with what no gateway has leased.");
+    describe_gauge!(QUOTA_WAITING, "Calls that wait for units of a limit.");
+    describe_counter!(QUOTA_REFUSED, "Calls that a limit did not let go.");
+    describe_counter!(QUOTA_ASKS, "How often ledgers of limits were asked.");
+    counter!(QUOTA_ASKS).absolute(0);
     describe_gauge!(WEBSOCKETS, "WebSockets between callers and providers that are open.");
     gauge!(WEBSOCKETS).set(0.0);
     for result in RESULTS {

@@ -15,6 +15,7 @@ mod limits;
 mod merging;
 mod operating;
 mod passing;
+mod quotas;
 mod recalling;
 mod routing;
 mod slow;

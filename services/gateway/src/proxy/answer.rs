@@ -46,6 +46,7 @@ pub(crate) fn pass(
     }
     let place = plan.and_then(|plan| plan.place(gateway, &mut answer));
     let Answer { integration, mut head, held, rest, account, voice, merged, .. } = answer;
+    account.quota.tell(&mut head.headers);
     integration.live.answered(head.status.as_u16());
     let provider = head.extensions.remove::<OnUpgrade>();
     let turned = provider.map(|provider| (provider, account.clone()));
@@ -100,7 +101,14 @@ pub(crate) fn is_for_the_caller(call: &Call, exhausted: &Exhausted) -> bool {
 
 /// Nobody answered.
 pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
-    let Exhausted { mut attempts, skipped, reason, timed_out, retry_after, note, .. } = exhausted;
+    let Exhausted { mut attempts, skipped, reason, timed_out, retry_after, note, limited, .. } = exhausted;
+    if let Some((integration, limited)) = limited.filter(|_| attempts.is_empty() && all_limited(&skipped)) {
+        let problem = limited.problem(&integration).with("attempts", skipped);
+        return match call.route() {
+            Some(route) => problem.with("route", route.id.as_str()),
+            None => problem,
+        };
+    }
     attempts.extend(skipped);
     let reason = reason.map_or("unusable", Reason::as_str);
     let problem = match call.route() {

@@ -4,6 +4,7 @@
 //! recorded here, once. One that is sent holds all that it needs, so that it can be waited for without its caller.
 
 mod answered;
+mod reserve;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,8 +34,11 @@ use crate::body::{Fate, Inbound, Refused};
 use crate::breaker::Permit;
 use crate::live::Patience;
 use crate::problem::Problem;
+use crate::quota::held::Slot;
+use crate::quota::told::Limited;
 use crate::snapshot::Integration;
 use answered::{answered, hear};
+use reserve::Reserved;
 
 /// How long an overdue attempt whose caller has his answer is waited for, in milliseconds: a few observations.
 const EVIDENCE_MS: u64 = 3_000;
@@ -81,10 +85,21 @@ pub(crate) enum Tried {
     Answered(Answer),
     /// Trouble that another try or another integration may not have.
     Failed(Failure),
+    /// A limit does not let it go: nothing was sent.
+    Limited(Limited),
     /// It cannot be called in this way; another integration perhaps can.
     Unable(Problem),
     /// No other integration would do better.
     Refused(Problem),
+}
+
+/// What a call has left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    /// Of its time, in milliseconds.
+    pub(crate) left_ms: u64,
+    /// For how long it may wait for its limits, in milliseconds.
+    pub(crate) wait_ms: u64,
 }
 
 /// A beginning of an attempt.
@@ -105,6 +120,8 @@ pub(crate) struct Sent {
     account: Account,
     key: Option<Arc<Ready>>,
     sent_at: Timestamp,
+    /// The same, on the steady clock.
+    sent_ms: u64,
     fate: Fate,
     body_bytes_max: u64,
     listener: Option<Arc<Listener>>,
@@ -137,14 +154,15 @@ impl Failure {
     }
 }
 
-/// Sends a call to one integration, to be answered within `left_ms`; a chat in the words of its provider.
+/// Sends a call to one integration, to be answered in the time that it has left; a chat in the words of its provider.
 pub(crate) async fn begin(
     gateway: &Arc<Gateway>,
     call: &Call,
     integration: &Arc<Integration>,
     body: &mut Inbound,
-    left_ms: u64,
+    left: Left,
 ) -> Begun {
+    let left_ms = left.left_ms;
     if let Some(operated) = &call.operation {
         return match operated.shape(call, integration) {
             Some(mut shaped) => {
@@ -153,7 +171,7 @@ pub(crate) async fn begin(
                 {
                     return Begun::Sent(sent);
                 }
-                let sending = send(gateway, &shaped.call, integration, &mut shaped.body, left_ms, None);
+                let sending = send(gateway, &shaped.call, integration, &mut shaped.body, left, None);
                 Box::pin(sending).await
             }
             None => Begun::Ended(Tried::Unable(operate::unasked(integration))),
@@ -165,11 +183,11 @@ pub(crate) async fn begin(
         {
             return Begun::Sent(sent);
         }
-        return send(gateway, call, integration, body, left_ms, None).await;
+        return send(gateway, call, integration, body, left, None).await;
     };
     match chat.shape(call, integration) {
         Ok(Shape { call, mut body, listener }) => {
-            Box::pin(send(gateway, &call, integration, &mut body, left_ms, listener)).await
+            Box::pin(send(gateway, &call, integration, &mut body, left, listener)).await
         }
         Err(problem) => Begun::Ended(Tried::Unable(problem)),
     }
@@ -180,14 +198,24 @@ pub(super) async fn send(
     call: &Call,
     integration: &Arc<Integration>,
     body: &mut Inbound,
-    left_ms: u64,
+    left: Left,
     listener: Option<Arc<Listener>>,
 ) -> Begun {
     let ended = Begun::Ended;
+    let (began, mut left_ms) = (Instant::now(), left.left_ms);
     let mut asking = integration.tokens.as_ref().and_then(|rules| rules.asking(body));
     let body = asking.as_mut().unwrap_or(body);
     let below = join::below(&integration.base, &call.path);
     let account = account(call, integration, below);
+    let reserved = match Reserved::of(integration, call, &account, below, body, left).await {
+        Ok(reserved) => reserved,
+        Err(limited) => return ended(Tried::Limited(limited)),
+    };
+    if reserved.is_some() {
+        // Time in the queue is no time of the provider's.
+        left_ms =
+            left_ms.saturating_sub(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)).max(1);
+    }
     let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
     let is_public = integration.provider.is_public(below);
     let key = match key(gateway, integration, is_public, left_ms).await {
@@ -239,6 +267,7 @@ pub(super) async fn send(
     };
     let head_ms = integration.timeout_ms.min(left_ms);
     let slow = Duration::from_millis(integration.slow_ms);
+    reserved.into_iter().for_each(Reserved::sent);
     let patience = mark.sends(slow, Duration::from_millis(head_ms));
     if let Some(near) = &integration.near {
         near.sent(Timestamp::now());
@@ -278,6 +307,7 @@ pub(super) async fn send(
         account,
         key,
         sent_at: Timestamp::now(),
+        sent_ms: crate::quota::now_ms(),
         fate,
         body_bytes_max: gateway.settings.body_bytes_max,
         cut: left_ms < integration.timeout_ms,
@@ -304,6 +334,7 @@ impl Sent {
             account,
             key: None,
             sent_at: Timestamp::now(),
+            sent_ms: 0,
             fate: Fate::default(),
             body_bytes_max: 0,
             listener: None,
@@ -353,9 +384,7 @@ impl Sent {
         match outcome {
             Ok(judged) => {
                 integration.gate.saw(judged.reason, judged.retry_after);
-                if let Some(near) = &integration.near {
-                    hear(near, integration, &judged.head.headers, self.sent_at);
-                }
+                hear(integration, &judged, account, self.sent_at, self.sent_ms);
                 if key.as_ref().is_some_and(|key| key.signs()) {
                     let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());
                     integration.live.skew.learn(&judged.head.headers, sent, received);
@@ -383,6 +412,9 @@ impl Sent {
             Err(error) => {
                 tracing::debug!(integration.id = %integration.id, %error, "Integration {} did not answer: {error}.", integration.id);
                 let (reason, sent) = (error.reason(), error.sent());
+                if !sent {
+                    account.quota.cancel();
+                }
                 let duration_ms = if reason == Reason::Timeout && self.cut {
                     // The mark counts it as one whose caller went away.
                     u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -415,6 +447,7 @@ pub(super) fn account(call: &Call, integration: &Integration, below: &str) -> Ac
         endpoint,
         caller: call.caller.clone(),
         route,
+        quota: Slot::default(),
         reads,
     })
 }

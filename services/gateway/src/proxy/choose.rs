@@ -115,7 +115,10 @@ fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, no
         }
         Order::CheapestFirst => fact.cost = (member.cost_micros, tokens_cost(member)),
         Order::QuotaAware => {
-            fact.near = member.near.as_ref().is_some_and(|near| near.is_near(Timestamp::now()));
+            let heard = member.near.as_ref().is_some_and(|near| near.is_near(Timestamp::now()));
+            let leased =
+                || member.limits.as_ref().is_some_and(|limits| limits.is_near(crate::quota::now_ms()));
+            fact.near = heard || leased();
         }
     }
     if !member.gate.is_clear() {

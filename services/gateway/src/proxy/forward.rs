@@ -22,12 +22,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::admit::Call;
-use super::attempt::{Answer, Begun, Failure, Sent, Tried, begin};
+use super::attempt::{Answer, Begun, Failure, Left, Sent, Tried, begin};
 use super::choose::{Chosen, is_repeatable, skipped};
 use crate::Inner as Gateway;
 use crate::body::Inbound;
 use crate::breaker::Permit;
 use crate::problem::Problem;
+use crate::quota::told::Limited;
 use crate::snapshot::{Integration, Route};
 
 /// The longest pause before a repeat, in milliseconds. A provider that asks for a longer one is not asked again.
@@ -68,6 +69,8 @@ pub(crate) struct Exhausted {
     pub(crate) retry_after: Option<Duration>,
     /// Why no further attempt was made, when one could have been.
     pub(crate) note: Option<&'static str>,
+    /// Whose limit did not let it go, and which, for the shortest time.
+    pub(crate) limited: Option<(String, Limited)>,
 }
 
 /// A call on its way along the members.
@@ -172,8 +175,10 @@ impl Walk<'_> {
                 self.attempts += 1;
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
                 let other = next.filter(|_| may_leave);
+                let wait_ms = if place + 1 < free { 0 } else { gateway.settings.quota_wait_ms };
+                let left = Left { left_ms: self.left_ms(), wait_ms };
                 let waited = {
-                    let attempt = pin!(attempt(gateway, call, member, &mut body, self.left_ms(), other));
+                    let attempt = pin!(attempt(gateway, call, member, &mut body, left, other));
                     self.or_beside(attempt).await
                 };
                 let tried = match waited {
@@ -192,6 +197,13 @@ impl Walk<'_> {
                     }
                     Tried::Unable(_) => {
                         self.attempts -= 1;
+                        break;
+                    }
+                    Tried::Limited(limited) => {
+                        // Nobody was asked: the next one is asked instead.
+                        self.attempts -= 1;
+                        self.exhausted.limit(member, limited);
+                        free = (free + 1).min(members.len());
                         break;
                     }
                     Tried::Failed(failure) => failure,
@@ -278,7 +290,7 @@ impl Walk<'_> {
         match tried {
             Tried::Answered(answer) => return Err(answer),
             Tried::Failed(failure) => self.exhausted.add(place, sent.integration(), failure),
-            Tried::Unable(_) | Tried::Refused(_) => {}
+            Tried::Unable(_) | Tried::Limited(_) | Tried::Refused(_) => {}
         }
         Ok(something.await)
     }
@@ -289,7 +301,7 @@ impl Walk<'_> {
         match sent.answer().await {
             Tried::Answered(answer) => return Some(answer),
             Tried::Failed(failure) => self.exhausted.add(place, sent.integration(), failure),
-            Tried::Unable(_) | Tried::Refused(_) => {}
+            Tried::Unable(_) | Tried::Limited(_) | Tried::Refused(_) => {}
         }
         None
     }
@@ -301,10 +313,10 @@ async fn attempt(
     call: &Call,
     member: &Arc<Integration>,
     body: &mut Inbound,
-    left_ms: u64,
+    left: Left,
     other: Option<&Arc<Integration>>,
 ) -> Waited {
-    let mut sent = match begin(gateway, call, member, body, left_ms).await {
+    let mut sent = match begin(gateway, call, member, body, left).await {
         Begun::Sent(sent) => sent,
         Begun::Ended(tried) => return Waited::Ended(tried),
     };
@@ -352,6 +364,23 @@ fn is_worth_repeating(member: &Integration, failure: &Failure) -> bool {
 }
 
 impl Exhausted {
+    /// Notes a member whose limits did not let the call go.
+    fn limit(&mut self, member: &Integration, limited: Limited) {
+        let mut told = skipped(member, "quota_exhausted");
+        told["quota"] = limited.quota.clone().into();
+        self.skipped.push(told);
+        self.reason.get_or_insert(Reason::QuotaExhausted);
+        self.retry_after = match (self.retry_after, limited.wait) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let is_sooner =
+            |known: &Limited| limited.wait.is_some_and(|wait| known.wait.is_none_or(|known| wait < known));
+        if self.limited.as_ref().is_none_or(|(_, known)| is_sooner(known)) {
+            self.limited = Some((member.id.to_string(), limited));
+        }
+    }
+
     /// Notes a failure at its place among the attempts, which is where it began.
     fn add(&mut self, place: usize, member: &Integration, failure: Failure) {
         let is_latest = place >= self.attempts.len();

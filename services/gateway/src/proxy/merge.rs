@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::admit::Call;
-use super::attempt::{Begun, Failure, Sent, Tried, account, send};
+use super::attempt::{Begun, Failure, Left, Sent, Tried, account, send};
 use super::join;
 use super::recall::is_of_the_moment;
 use super::record::Account;
@@ -185,7 +185,7 @@ impl Frame {
                 let failed = Arc::new(told::Failed::of(failure, count));
                 tell(callers, |_| Told::Failed(failed.clone()));
             }
-            Tried::Failed(_) | Tried::Unable(_) | Tried::Refused(_) => {
+            Tried::Failed(_) | Tried::Unable(_) | Tried::Limited(_) | Tried::Refused(_) => {
                 if several {
                     self.merges.came(self.number, false);
                 }
@@ -210,7 +210,8 @@ fn single(form: &model::merge::Form, before: &str, symbol: &str, after: &str) ->
 
 /// Sends a call by itself.
 async fn alone(gateway: &Gateway, call: &Call, integration: &Arc<Integration>, left_ms: u64) -> Begun {
-    send(gateway, call, integration, &mut Inbound::Held(Bytes::new()), left_ms, None).await
+    let left = Left { left_ms, wait_ms: gateway.settings.quota_wait_ms };
+    send(gateway, call, integration, &mut Inbound::Held(Bytes::new()), left, None).await
 }
 
 fn left_ms(until: Instant) -> u64 {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::recall::Place;
 use crate::body::{Broken, hint};
 use crate::live::{Attempted, Live, Patience, Whose};
+use crate::quota::held::Slot;
 use crate::snapshot::{Caller, Route};
 use crate::tokens::{Reader, Rules};
 
@@ -32,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) caller: Arc<Caller>,
     /// The route by which it came, if any.
     pub(crate) route: Option<Arc<Route>>,
+    /// What it holds of its integration's limits.
+    pub(crate) quota: Slot,
     /// How what a language model used is read; nothing where none is asked.
     pub(crate) reads: Option<Arc<Rules>>,
 }
@@ -169,9 +172,11 @@ impl Watched {
         let (live, whose) = (&self.account.live, self.account.whose());
         live.ended(whose, self.bytes, broke_off);
         // Also of an answer that broke off: what was used until then is paid for.
-        if let Some(used) = self.tokens.take().and_then(|tokens| tokens.end()) {
-            live.used(whose, &used);
+        let used = self.tokens.take().and_then(|tokens| tokens.end());
+        if let Some(used) = &used {
+            live.used(whose, used);
         }
+        self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens));
         if let Some(place) = self.copy.take().filter(|_| broke_off.is_none()) {
             place.keep();
         }

@@ -23,7 +23,7 @@ use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
 use model::token::Token;
 use sha2::{Digest, Sha256};
 
-use super::{Caller, Config, Fault, Integration, KeyUse, Route};
+use super::{Caller, Config, Fault, Integration, KeyUse, Route, Usual};
 use crate::breaker::Gate;
 use crate::budget::Extra;
 use crate::cache::rules::Rules;
@@ -34,6 +34,8 @@ use crate::near::Near;
 use crate::proxy::join::Parameter;
 use crate::proxy::key::Slot;
 use crate::proxy::operate::Operations;
+use crate::quota::book::Book;
+use crate::quota::limits::Limits;
 use crate::telemetry;
 
 /// Headers that a configuration cannot set: they belong to one connection.
@@ -41,9 +43,8 @@ const NEVER: [&str; 6] = ["host", "connection", "content-length", "transfer-enco
 
 /// Makes a snapshot ready. Cells of integrations that stay are taken over.
 pub(super) fn compile(
-    catalogue: &'static Catalogue,
-    egress: &Egress,
-    slow_ms: u32,
+    (catalogue, egress, book): (&'static Catalogue, &Egress, &Arc<Book>),
+    usual: Usual,
     snapshot: &Snapshot,
     before: Option<&Config>,
     now: Instant,
@@ -55,7 +56,9 @@ pub(super) fn compile(
         .values()
         .map(|given| {
             let old = before.and_then(|config| config.integrations.get(&given.id));
+            let slow_ms = usual.slow_ms;
             let mut new = integration(catalogue, egress, slow_ms, given, snapshot, old.map(Arc::as_ref), now);
+            new.limits = limits(book, usual, given, &new, old.map(Arc::as_ref));
             let has_limits = !given.quotas.is_empty() || !new.provider.usage_headers.is_empty();
             new.near = (has_limits && asked.contains(&given.id)).then(|| near(given, old.map(Arc::as_ref)));
             tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
@@ -100,6 +103,19 @@ fn caller(token: &Token) -> Option<([u8; 32], Arc<Caller>)> {
 /// A network, or one address.
 fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
     text.parse().or_else(|error| text.parse::<std::net::IpAddr>().map(Into::into).map_err(|_| error))
+}
+
+/// The limits, with what is known of them. A language model's answer is as long as it may be, where nobody says.
+fn limits(
+    book: &Arc<Book>,
+    usual: Usual,
+    given: &configured::Integration,
+    new: &Integration,
+    old: Option<&Integration>,
+) -> Option<Arc<Limits>> {
+    let output = new.max_tokens.unwrap_or(usual.output);
+    let old = old.and_then(|old| old.limits.as_deref());
+    Limits::new(book, given, new.provider, usual.replicas, output, old)
 }
 
 /// How near the limits are, as it was known.
@@ -221,6 +237,7 @@ fn integration(
         print,
         cache: Rules::of(&given.cache),
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
+        limits: None,
         near: None,
         merges: merges.unwrap_or_else(|| Merges::of(given, provider)),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),

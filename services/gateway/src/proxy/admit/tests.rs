@@ -5,7 +5,8 @@ use model::snapshot::Snapshot;
 use serde_json::json;
 
 use super::*;
-use crate::snapshot::Current;
+use crate::quota::book::Book;
+use crate::snapshot::{Current, Usual};
 use crate::tests::house::{TOKEN, integration as add, route as add_route, token};
 
 fn config(change: impl FnOnce(&mut Token)) -> Arc<Config> {
@@ -18,7 +19,8 @@ fn config(change: impl FnOnce(&mut Token)) -> Arc<Config> {
     change(&mut token);
     snapshot.tokens.push(token);
     let egress = egress::Egress::new(&egress::Settings::default()).expect("a way out");
-    let current = Current::new(catalogue::Catalogue::builtin(), egress, 2_000);
+    let usual = Usual { slow_ms: 2_000, replicas: 4, output: 100 };
+    let current = Current::new(catalogue::Catalogue::builtin(), egress, usual, Arc::new(Book::new("g")));
     current.swap(&snapshot);
     current.get().expect("just swapped")
 }

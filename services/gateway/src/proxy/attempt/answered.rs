@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use model::Timestamp;
 use model::health::Reason;
@@ -15,18 +14,41 @@ use super::super::key::Ready;
 use super::super::record::{Account, Mark};
 use super::super::{dress, encoding};
 use super::{Answer, Failure, Tried};
-use crate::near::Near;
+use crate::quota::learn;
 use crate::snapshot::Integration;
 
 /// Takes what an answer says of the provider's limits.
-pub(super) fn hear(near: &Near, integration: &Integration, headers: &HeaderMap, sent_at: Timestamp) {
-    if integration.provider.usage_headers.is_empty() {
+pub(super) fn hear(
+    integration: &Integration,
+    judged: &Judged,
+    account: &Account,
+    sent_at: Timestamp,
+    sent_ms: u64,
+) {
+    let (near, limits) = (integration.near.as_deref(), integration.limits.as_deref());
+    if near.is_none() && limits.is_none() {
         return;
     }
-    let read: Vec<(&str, &str)> =
-        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-    let answer = catalogue::Answer { status: 200, headers: &read, body: b"" };
-    near.heard(&catalogue::hints(integration.provider, &answer), sent_at, Timestamp::now());
+    let headers = &judged.head.headers;
+    if integration.provider.usage_headers.is_empty() {
+        let common = limits.and_then(|_| learn::common(headers));
+        account.quota.learn(common.as_slice(), sent_ms);
+    } else {
+        let read: Vec<(&str, &str)> =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+        let answer = catalogue::Answer { status: 200, headers: &read, body: b"" };
+        let hints = catalogue::hints(integration.provider, &answer);
+        account.quota.learn(&hints, sent_ms);
+        if let Some(near) = near {
+            near.heard(&hints, sent_at, Timestamp::now());
+        }
+    }
+    if let Some(reason) = judged.reason {
+        account.quota.refused(reason, judged.retry_after);
+        if limits.is_some_and(|limits| limits.counts_tokens) {
+            account.quota.failed();
+        }
+    }
 }
 
 /// An answer came: what it means, without the key in it.

@@ -1,0 +1,135 @@
+//! Lets a call go when its limits do: at once, or when its turn has come.
+//!
+//! Who waits, waits in the queue of the limit that refused, callers in turn, not longer than worth it: a call of which it is
+//! known that nothing comes in time is refused at once. Nobody waits for what only the end of a window brings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::held::Held;
+use super::hold::{Hold, Refusal};
+use super::limits::{Asked, Limits, Under};
+use super::purse::Take;
+use super::steady;
+use super::told::Limited;
+
+/// How long a grant that is on its way is waited for, in milliseconds: one that was asked for a moment ago can be asked
+/// for again after a second.
+const GRANT_MS: u64 = 1_500;
+/// What is left of a call's time for the call itself, in milliseconds.
+const KEEP_MS: u64 = 50;
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For units that come again, in milliseconds.
+    pub(crate) wait_ms: u64,
+    /// What the call has left of its time, in milliseconds.
+    pub(crate) left_ms: u64,
+}
+
+/// Takes what a call needs of all its limits.
+///
+/// # Errors
+/// Which limit refused it, and for how long.
+pub(crate) async fn enter(
+    limits: &Arc<Limits>,
+    asked: &Asked<'_>,
+    patience: Patience,
+) -> Result<Held, Limited> {
+    let (under, now_ms) = (limits.under(asked), steady::now_ms());
+    let held = |hold| Held { hold, limits: limits.clone() };
+    let waited = under.iter().find(|(_, kept, _)| kept.queue.is_waited());
+    let refusal = match (waited, limits.is_paused(now_ms)) {
+        (None, false) => match limits.take(&under, now_ms) {
+            Ok(hold) => return Ok(held(hold)),
+            Err(refusal) => Some(refusal),
+        },
+        (Some((place, ..)), false) => Some(Refusal { place: *place, take: Take::Wait { until_ms: now_ms } }),
+        (_, true) => None,
+    };
+    Box::pin(wait(limits, asked, &under, refusal, patience)).await.map(held)
+}
+
+async fn wait(
+    limits: &Limits,
+    asked: &Asked<'_>,
+    under: &Under,
+    refusal: Option<Refusal>,
+    patience: Patience,
+) -> Result<Hold, Limited> {
+    let began_ms = steady::now_ms();
+    let most_ms = patience.left_ms.saturating_sub(KEEP_MS);
+    let Some(refusal) = refusal else {
+        let until_ms = limits.paused_until_ms.load(std::sync::atomic::Ordering::Relaxed);
+        return Err(limits.limited(None, until_ms.checked_sub(began_ms)));
+    };
+    let Some((_, kept, units)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
+        return Err(limits.limited(Some(refusal), None));
+    };
+    let is_granted_soon = !limits.book.is_away(began_ms)
+        && (kept.purse.is_over(began_ms)
+            || (limits.rules[refusal.place].is_calendar && kept.purse.dry_until_ms() <= began_ms));
+    let wait_ms = if is_granted_soon { patience.wait_ms.max(GRANT_MS) } else { patience.wait_ms };
+    let deadline_ms = began_ms + wait_ms.min(most_ms);
+    let is_worth_it = |refusal: Refusal| match refusal.take {
+        Take::Wait { until_ms } => until_ms < deadline_ms,
+        Take::Taken(_) | Take::Empty { .. } | Take::Never => false,
+    };
+    let refused = |refusal: Refusal| Err(limits.refused(refusal));
+    if !is_worth_it(refusal) {
+        return refused(refusal);
+    }
+    let Some(place) = kept.queue.join(asked.actor, *units) else { return refused(refusal) };
+    if place.ahead > 0 {
+        // Only the first asks; the others are missing units as well.
+        kept.purse.miss(*units);
+    }
+    // Those before take first: what comes home for them is not ours.
+    let before = (place.ahead as u64).saturating_mul(*units).saturating_add(*units);
+    if let Some(until_ms) = kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms) {
+        return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
+    }
+    let deadline = Instant::now() + Duration::from_millis(deadline_ms - began_ms);
+    if timeout_at(deadline, place.turn()).await.is_err() {
+        let until_ms = steady::now_ms() + 1;
+        return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
+    }
+    loop {
+        let now_ms = steady::now_ms();
+        let refusal = match limits.take(under, now_ms) {
+            Ok(hold) => return Ok(hold),
+            Err(refusal) => refusal,
+        };
+        match refusal.take {
+            Take::Wait { until_ms } if is_worth_it(refusal) => {
+                sleep(Duration::from_millis(until_ms.saturating_sub(now_ms).max(1))).await;
+            }
+            _ => return refused(refusal),
+        }
+    }
+}
+
+impl Limits {
+    fn refused(&self, refusal: Refusal) -> Limited {
+        let now_ms = steady::now_ms();
+        let wait_ms = match refusal.take {
+            Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
+            Take::Empty { resets_ms } => Some(resets_ms.saturating_sub(now_ms)),
+            Take::Never | Take::Taken(_) => None,
+        };
+        self.limited(Some(refusal), wait_ms)
+    }
+
+    fn limited(&self, refusal: Option<Refusal>, wait_ms: Option<u64>) -> Limited {
+        let rule = refusal.map(|refusal| &self.rules[refusal.place]);
+        Limited {
+            quota: rule.map(|rule| rule.quota.name.clone()),
+            amount: rule.map_or(0, |rule| rule.amount),
+            wait: wait_ms.map(Duration::from_millis),
+            policy: self.policy.clone(),
+        }
+    }
+}

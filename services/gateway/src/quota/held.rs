@@ -1,0 +1,79 @@
+//! What a call holds of its integration's limits, from the moment it is sent until its answer has ended.
+//!
+//! Lies with the call's account. Whoever drops it without a word has it count as spent: the provider may have seen the call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderMap;
+use model::quota::Unit;
+use model::usage::Tokens;
+
+use super::hold::Hold;
+use super::limits::Limits;
+use super::{steady, told};
+
+/// A place for what a call holds.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(Mutex<Option<Held>>);
+
+/// What a call holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) hold: Hold,
+    pub(super) limits: Arc<Limits>,
+}
+
+impl Slot {
+    /// Puts it there.
+    pub(crate) fn fill(&self, held: Held) {
+        *self.lock() = Some(held);
+    }
+
+    /// The call was never sent: all is given back.
+    pub(crate) fn cancel(&self) {
+        if let Some(held) = self.lock().take() {
+            held.hold.cancel(steady::now_ms());
+        }
+    }
+
+    /// The call has failed: it counts, and used no tokens.
+    pub(crate) fn failed(&self) {
+        self.end(Some((0, 0)));
+    }
+
+    /// The answer has ended. `tokens`: what it used, where that is known.
+    pub(crate) fn settle(&self, tokens: Option<&Tokens>) {
+        // An answer that does not tell what it used has used what it might have.
+        let told = tokens.map(|tokens| (tokens.input_tokens, tokens.output_tokens));
+        self.end(told.filter(|(input, output)| input + output > 0));
+    }
+
+    fn end(&self, tokens: Option<(u64, u64)>) {
+        let Some(Held { hold, limits }) = self.lock().take() else { return };
+        let used = |place: usize, taken: u64| {
+            let Some((input, output)) = tokens else { return taken };
+            match limits.rules[place].quota.unit {
+                Unit::Requests => taken,
+                Unit::InputTokens => input,
+                Unit::OutputTokens => output,
+                Unit::Tokens => input.saturating_add(output),
+            }
+        };
+        let beyond = hold.settle(steady::now_ms(), used);
+        if beyond > 0 {
+            limits.book.ring();
+        }
+    }
+
+    /// Says in an answer's head what is left.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let held = self.lock();
+        let Some(Held { hold, limits }) = &*held else { return };
+        let left = hold.purses().map(|(place, purse)| (&*limits.rules[place].quota.name, purse));
+        told::put(headers, &limits.policy, left, steady::now_ms());
+    }
+
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

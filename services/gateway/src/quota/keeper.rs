@@ -1,0 +1,255 @@
+//! Keeps one purse filled: when to ask the ledger, for how much, what to give back, and what to do without it.
+//!
+//! Pure: a record and a moment in, the record to write out. Carried out by a loop that reads, writes by compare-and-set, and
+//! tells what came of it; it may be slow, lose answers, or hear them twice. The keeper goes by what the record says of its
+//! holder, never by what it hopes: units are put into the purse when a record was seen that grants them, and are out of it
+//! before a record says that they were given back.
+//!
+//! At most one ask a second and limit, each a read and a write, whatever the traffic: what is held lasts three seconds, and
+//! more is asked for when half of that is left, so that no call waits for it.
+
+mod demand;
+mod shares;
+mod windows;
+
+use std::sync::Arc;
+
+use crate::quota::purse::Purse;
+use demand::Demand;
+use model::quota::Limit;
+use model::quota::clock::Now;
+use model::quota::ledger::{Error, Holder, Lease, Ledger, QUIET_MS, SHARE_MS};
+use model::quota::window::Window;
+
+/// Between two asks of one limit, in milliseconds. An ask is a read and a write.
+pub(crate) const ASK_MS: u64 = 1_000;
+/// Between two asks that hope for what others may give back, in milliseconds.
+pub(crate) const HOPE_MS: u64 = 3_000;
+/// How often `tick` wants to be called while a limit is in use, in milliseconds.
+pub(crate) const TICK_MS: u64 = 100;
+/// How long before and after the end of a calendar window nothing is spent, in milliseconds: the provider's clock and the
+/// way to it may differ by so much.
+pub(crate) const GUARD_MS: u64 = 250;
+/// For how long a unit is kept at hand for a limit that nobody uses, in milliseconds.
+pub(crate) const IDLE_MS: u64 = 600_000;
+
+/// With more doubt of the time no share is taken, in milliseconds: it would have to end as soon as it begins.
+const DOUBT_MS_MAX: u64 = SHARE_MS / 5;
+
+/// What keeps a purse.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    limit: Limit,
+    purse: Arc<Purse>,
+    gateway: String,
+    epoch: u32,
+    me: Holder,
+    /// Totals of this lease, as the record had them last.
+    granted: u64,
+    /// What was taken out of the purse to be given back, whether the record says so yet or not.
+    returned: u64,
+    /// What the record says of that.
+    told: u64,
+    demand: Demand,
+    asked_ms: Option<u64>,
+    /// Whether the last ask was for nothing: nothing is left.
+    in_vain: bool,
+    window: Option<Window>,
+    /// What calls of the last window may still cost in this one.
+    carry: u64,
+    /// What was under way when the window closed.
+    closing: Option<u64>,
+    /// Since when more is held than is needed.
+    spare_since_ms: Option<u64>,
+    share: shares::Share,
+}
+
+impl Keeper {
+    /// The keeper of a limit for a gateway, whose name no other process has or had.
+    pub(crate) fn new(limit: Limit, gateway: &str) -> Self {
+        Self {
+            purse: Arc::new(Purse::new(&limit)),
+            limit,
+            gateway: gateway.to_owned(),
+            epoch: 0,
+            me: Holder::new(gateway, 0),
+            granted: 0,
+            returned: 0,
+            told: 0,
+            demand: Demand::default(),
+            asked_ms: None,
+            in_vain: false,
+            window: None,
+            carry: 0,
+            closing: None,
+            spare_since_ms: None,
+            share: shares::Share::default(),
+        }
+    }
+
+    /// What calls take from.
+    pub(crate) fn purse(&self) -> &Arc<Purse> {
+        &self.purse
+    }
+
+    /// The window that is open, by its first moment in Unix milliseconds.
+    pub(crate) fn window(&self) -> Option<i64> {
+        self.window.map(|window| window.from.as_millis())
+    }
+
+    /// The same limit with another amount, or with another number of gateways: what is held stays, and more is granted only
+    /// within the new one. Another span is another limit.
+    pub(crate) fn set_limit(&mut self, limit: &Limit) {
+        (self.limit.amount, self.limit.replicas) = (limit.amount, limit.replicas);
+        self.purse.set_most(limit.amount);
+    }
+
+    /// Whether nothing is held and nothing is wanted: then time need not pass.
+    pub(crate) fn is_idle(&self) -> bool {
+        let held = self.granted > self.returned || self.returned > self.told;
+        let asked = self.demand.refused > 0 || self.purse.is_refused();
+        !held && !asked && self.purse.balance() == 0 && self.purse.debt() == 0
+    }
+
+    /// Lets time pass: windows end and begin, shares end. `now`: nothing before the bus was heard.
+    pub(crate) fn tick(&mut self, steady_ms: u64, now: Option<&Now>) {
+        if self.limit.renews() {
+            self.tick_share(steady_ms);
+        } else if let Some(now) = now {
+            self.tick_window(now);
+        }
+    }
+
+    /// Whether the ledger should be asked now. Whoever is told so asks.
+    pub(crate) fn is_due(&mut self, steady_ms: u64) -> bool {
+        let since = self.asked_ms.map(|asked| steady_ms.saturating_sub(asked));
+        let pause = if self.in_vain { HOPE_MS } else { ASK_MS };
+        let needs =
+            if self.limit.renews() { self.share_needs(steady_ms) } else { self.window_needs(steady_ms) };
+        let due = match (needs, since) {
+            (Needs::Nothing, _) => false,
+            (_, None) => true,
+            (Needs::Renewal, Some(since)) => since >= ASK_MS,
+            (Needs::More, Some(since)) => since >= pause,
+            (Needs::Less, Some(since)) => since >= HOPE_MS,
+        };
+        if due {
+            self.asked_ms = Some(steady_ms);
+        }
+        due
+    }
+
+    /// What to write, given what was read. Nothing: it is as it should be.
+    ///
+    /// # Errors
+    /// As [`Ledger::now`]: then nothing can be asked for yet.
+    pub(crate) fn plan(&mut self, read: Option<&Ledger>, now: &Now) -> Result<Option<Ledger>, Error> {
+        self.tick(now.steady_ms, Some(now));
+        if self.limit.renews() && now.doubt_ms() > DOUBT_MS_MAX {
+            return Err(Error::Uncertain);
+        }
+        let mut ledger = Ledger::now(read, &self.limit, now)?;
+        if !self.limit.renews() && self.window.map(|window| window.from.as_millis()) != Some(ledger.window) {
+            return Err(Error::Uncertain);
+        }
+        // What is healed is not written yet: nothing is learned of it.
+        if !self.heal(&mut ledger, now) {
+            self.learn(&ledger, now);
+        }
+        let next =
+            if self.limit.renews() { self.plan_share(&ledger, now) } else { self.plan_window(&ledger, now) };
+        Ok(Some(next).filter(|next| read != Some(next)))
+    }
+
+    /// What was written stands.
+    pub(crate) fn landed(&mut self, written: &Ledger, now: &Now) {
+        let ours = self.window.map_or(0, |window| window.from.as_millis());
+        if self.limit.renews() || written.window == ours {
+            self.learn(written, now);
+        }
+    }
+
+    /// What to write at the end: everything unspent is given back. Nothing: nothing is held. Afterwards the purse is
+    /// empty; call it again with what is read when the write was refused.
+    pub(crate) fn leave(&mut self, read: Option<&Ledger>, now: &Now) -> Option<Ledger> {
+        self.purse.end_at(0);
+        let ledger = Ledger::now(read, &self.limit, now).ok()?;
+        let lease = ledger.holders.get(&self.me)?;
+        // What was granted and never put in is given back with the rest.
+        let unseen = lease.granted.saturating_sub(self.granted);
+        self.purse.sweep(now.steady_ms);
+        let out = self.purse.withdraw(u64::MAX);
+        self.granted += unseen;
+        self.returned += out + unseen;
+        Some(ledger.give_back(&self.me, self.returned).leave(&self.me, &self.limit, now))
+    }
+
+    /// Goes by what a record says of us: what it grants is put into the purse.
+    fn learn(&mut self, ledger: &Ledger, now: &Now) {
+        let Some(lease) = ledger.holders.get(&self.me).copied() else {
+            // Nobody who has nothing is told that something is left where nothing is.
+            self.look(ledger, now);
+            self.in_vain = ledger.left() == 0;
+            let dry = self.in_vain && !self.limit.renews();
+            self.purse.set_dry(dry.then(|| self.resets_ms(now)).flatten());
+            return;
+        };
+        let got = lease.granted.saturating_sub(self.granted);
+        self.granted += got;
+        self.told = self.told.max(lease.returned);
+        if self.limit.renews() {
+            self.learn_share(&lease, got, now);
+        } else {
+            let carried = self.carry.min(got);
+            self.carry -= carried;
+            self.purse.deposit(got - carried);
+        }
+        self.look(ledger, now);
+        self.in_vain = ledger.left() == 0;
+        let resets = (self.in_vain && !self.limit.renews()).then(|| self.resets_ms(now)).flatten();
+        self.purse.set_dry(resets);
+    }
+
+    /// Shows what is left to all.
+    fn look(&self, ledger: &Ledger, now: &Now) {
+        let resets = if self.limit.renews() { None } else { self.resets_ms(now) };
+        self.purse.show(ledger.left(), resets);
+    }
+
+    /// A ledger that knows less of us than we had from it went back: it says again what we hold, and grants nothing until
+    /// all others have said so too. Says whether there was something to heal.
+    fn heal(&mut self, ledger: &mut Ledger, now: &Now) -> bool {
+        let known = ledger.holders.get(&self.me).map_or(0, |lease| lease.granted);
+        if known >= self.granted {
+            return false;
+        }
+        if self.limit.renews() && known == 0 {
+            self.return_from_afar(ledger, now);
+            return true;
+        }
+        let (granted, returned) = (self.granted, self.told);
+        let lease = ledger.entry(&self.me);
+        *lease = Lease { granted, returned, ..*lease };
+        ledger.quiet_until = now.latest.as_millis().saturating_add_unsigned(QUIET_MS);
+        true
+    }
+
+    /// Begins a new lease.
+    fn begin(&mut self) {
+        self.epoch += 1;
+        self.me = Holder::new(&self.gateway, self.epoch);
+        (self.granted, self.returned, self.told) = (0, 0, 0);
+    }
+}
+
+/// What a keeper wants of its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Renewal,
+    More,
+    Less,
+}
+
+#[cfg(test)]
+mod tests;

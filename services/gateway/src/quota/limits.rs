@@ -1,0 +1,252 @@
+//! The limits of one integration, ready for its calls: which of them a call is under, and what it takes of each.
+//!
+//! Made once for a configuration. What is counted lies in the book's pots, which outlive it. A call that is under no limit
+//! takes nothing and asks nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use catalogue::{Provider, fit_path};
+use model::integration::{Integration, Window};
+use model::quota::{self, Away, Limit, Quota, Scope, Span, Unit};
+use smallvec::SmallVec;
+
+use super::book::{Book, Kept, Pot};
+use super::hold::{Hold, Refusal};
+use super::purse::Take;
+
+/// How long a provider's word of a pause is heeded at most, in milliseconds.
+const PAUSE_MS_MAX: u64 = 3_600_000;
+
+/// The limits of an integration.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(super) book: Arc<Book>,
+    pub(super) rules: Vec<Rule>,
+    /// Whether one of them counts tokens: then the body of a call matters.
+    pub(crate) counts_tokens: bool,
+    /// Tokens of an answer where the caller does not say how many there may be.
+    pub(super) output: u64,
+    /// Until when the provider wants no calls, on the steady clock.
+    pub(super) paused_until_ms: Arc<AtomicU64>,
+    /// All limits, as `RateLimit-Policy` says them.
+    pub(super) policy: String,
+}
+
+/// One limit.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) quota: Quota,
+    /// What is allowed in one stretch of its span.
+    pub(super) amount: u64,
+    pub(super) is_calendar: bool,
+    pot: Arc<Pot>,
+}
+
+/// What a call is, as far as limits go by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The path below the integration's base.
+    pub(crate) path: &'a str,
+    /// Its endpoint's name.
+    pub(crate) endpoint: &'a str,
+    /// Who calls.
+    pub(crate) actor: &'a str,
+    /// With which token.
+    pub(crate) token: &'a str,
+    /// Tokens that the question may have at most, and the answer.
+    pub(crate) tokens: (u64, u64),
+}
+
+/// The limits that a call is under, and what it weighs in each.
+pub(super) type Under = SmallVec<[(usize, Arc<Kept>, u64); 3]>;
+
+// === impl Limits ===
+
+impl Limits {
+    /// The limits of an integration; nothing where it has none. `replicas`: how many gateways there are at most.
+    pub(crate) fn new(
+        book: &Arc<Book>,
+        given: &Integration,
+        provider: &Provider,
+        replicas: u32,
+        output: u64,
+        old: Option<&Self>,
+    ) -> Option<Arc<Self>> {
+        let plan = given.settings.get("plan").and_then(serde_json::Value::as_str);
+        let preset = || provider.kept_quotas(plan);
+        let quotas = match given.quotas.is_empty() {
+            true if given.preset_quotas => preset(),
+            _ => given.quotas.clone(),
+        };
+        let mut rules: Vec<Rule> =
+            quotas.into_iter().filter_map(|quota| rule(book, given, quota, replicas)).collect();
+        // What gives least is asked first: a refusal then costs the others nothing.
+        rules.sort_by_key(|rule| rule.amount);
+        let counts_tokens = rules.iter().any(|rule| rule.quota.unit != Unit::Requests);
+        let policy = super::told::policy(&rules);
+        let paused_until_ms = old.map(|old| old.paused_until_ms.clone()).unwrap_or_default();
+        let book = book.clone();
+        let limits = Self { book, rules, counts_tokens, output, paused_until_ms, policy };
+        (!limits.rules.is_empty()).then(|| Arc::new(limits))
+    }
+
+    /// Takes of every limit that a call is under, or of none.
+    pub(super) fn take(&self, under: &Under, now_ms: u64) -> Result<Hold, Refusal> {
+        for (place, kept, units) in under {
+            self.rules[*place].throttled(kept, *units, now_ms).map_err(|until_ms| {
+                let take = Take::Wait { until_ms };
+                Refusal { place: *place, take }
+            })?;
+        }
+        let mut hold = Hold::default();
+        for (place, kept, units) in under {
+            if let Err(refusal) = hold.add(*place, &kept.purse, *units, now_ms) {
+                self.book.ring();
+                return Err(refusal);
+            }
+        }
+        if hold.is_low {
+            self.book.ring();
+        }
+        Ok(hold)
+    }
+
+    /// The limits that a call is under.
+    pub(super) fn under(&self, asked: &Asked<'_>) -> Under {
+        let all = self.rules.iter().enumerate();
+        let under = all.filter_map(|(place, rule)| {
+            let units = rule.units(asked);
+            (units > 0).then(|| (place, rule.kept(&self.book, asked), units))
+        });
+        under.collect()
+    }
+
+    /// Whether a limit of a window that all calls share has come near its end, or the provider wants no calls.
+    pub(crate) fn is_near(&self, now_ms: u64) -> bool {
+        let shared = self.rules.iter().filter(|rule| rule.is_calendar && rule.quota.paths.is_empty());
+        let near = |rule: &Rule| {
+            rule.pot.whole().is_some_and(|kept| {
+                let (left, most) = kept.purse.remaining();
+                let is_open = kept.purse.resets_ms().is_some_and(|resets| now_ms < resets);
+                is_open && rule.quota.near.reached(most.saturating_sub(left), most)
+            })
+        };
+        self.is_paused(now_ms) || shared.into_iter().any(near)
+    }
+
+    /// Tokens of an answer where its caller does not say: not more than any limit allows at all.
+    pub(crate) fn output(&self) -> u64 {
+        let counting = self.rules.iter().filter(|rule| rule.quota.unit != Unit::Requests);
+        counting.map(|rule| rule.amount / 2).fold(self.output, u64::min)
+    }
+
+    /// Whether the provider wants no calls.
+    pub(super) fn is_paused(&self, now_ms: u64) -> bool {
+        now_ms < self.paused_until_ms.load(Relaxed)
+    }
+
+    /// The provider wants no calls for so long, in milliseconds.
+    pub(super) fn pause(&self, wait_ms: u64, now_ms: u64) {
+        self.paused_until_ms.fetch_max(now_ms.saturating_add(wait_ms.min(PAUSE_MS_MAX)), Relaxed);
+    }
+
+    /// The limits that all calls share, by name: what is left, and of how much. For people to look at.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = (&Quota, &Arc<Kept>)> {
+        self.rules.iter().filter_map(|rule| Some((&rule.quota, rule.pot.whole()?)))
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// What a call weighs. 0: the limit is not about it.
+    fn units(&self, asked: &Asked<'_>) -> u64 {
+        let Quota { paths, weights, unit, .. } = &self.quota;
+        if !paths.is_empty() && !paths.iter().any(|path| fit_path(path, asked.path).is_some()) {
+            return 0;
+        }
+        let (input, output) = asked.tokens;
+        match unit {
+            Unit::Requests => {
+                let fitting = weights.iter().filter_map(|w| Some((fit_path(&w.path, asked.path)?, w.units)));
+                fitting.max_by_key(|(fit, _)| *fit).map_or(1, |(_, units)| units)
+            }
+            Unit::InputTokens => input,
+            Unit::OutputTokens => output,
+            Unit::Tokens => input.saturating_add(output),
+        }
+    }
+
+    fn kept(&self, book: &Book, asked: &Asked<'_>) -> Arc<Kept> {
+        self.pot.kept(
+            book,
+            match self.quota.scope {
+                Scope::Integration | Scope::Credential => "",
+                Scope::Caller => asked.actor,
+                Scope::Token => asked.token,
+                Scope::Endpoint => asked.endpoint,
+            },
+        )
+    }
+
+    /// What all share; nothing where each has its own.
+    pub(super) fn shared(&self) -> Option<&Arc<Kept>> {
+        self.pot.whole()
+    }
+
+    /// Past the share from which on it is throttled, what is left is spread over the rest of the window: until when to
+    /// wait, in milliseconds, if it is not this call's turn.
+    fn throttled(&self, kept: &Kept, units: u64, now_ms: u64) -> Result<(), u64> {
+        let (Some(share), Some(resets)) = (self.quota.throttle, kept.purse.resets_ms()) else {
+            return Ok(());
+        };
+        let (left, most) = kept.purse.remaining();
+        if left == 0 || now_ms >= resets || !share.reached(most.saturating_sub(left), most) {
+            return Ok(());
+        }
+        let (now_us, spacing_us) = (now_ms * 1_000, (resets - now_ms).saturating_mul(1_000) / left);
+        let next =
+            |seen: u64| (now_us >= seen).then(|| now_us.saturating_add(spacing_us.saturating_mul(units)));
+        let turn = kept.next_us.fetch_update(Relaxed, Relaxed, next);
+        turn.map(drop).map_err(|seen| seen.min(resets * 1_000).div_ceil(1_000))
+    }
+
+    /// Its window, in seconds; nothing for calls at a time.
+    pub(super) fn window_secs(&self) -> Option<u64> {
+        Some(match self.quota.per {
+            Some(Window::Second) => 1,
+            Some(Window::Minute) => 60,
+            Some(Window::Hour) => 3_600,
+            Some(Window::Day) => 86_400,
+            Some(Window::Week) => 604_800,
+            Some(Window::Month) => 2_592_000,
+            None => u64::from(self.quota.window_secs?),
+        })
+    }
+}
+
+/// A limit made ready. One that cannot be kept is left out and said: the api takes none.
+fn rule(book: &Book, given: &Integration, quota: Quota, replicas: u32) -> Option<Rule> {
+    let closed =
+        || Quota { away: Some(Away::FailClosed), timezone: Some(quota.zone().to_owned()), ..quota.clone() };
+    let compile = |quota: &Quota, replicas| quota::compile(std::slice::from_ref(quota), replicas);
+    let compiled = compile(&quota, replicas).or_else(|_| compile(&closed(), 1));
+    let limit: Limit = match compiled {
+        Ok(limits) => limits.into_iter().next()?,
+        Err(faults) => {
+            let why = faults.first().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(integration.id = %given.id, quota = quota.name, why, "Limit {} of integration {} cannot be kept: {why}.", quota.name, given.id);
+            return None;
+        }
+    };
+    let owner = match (&given.key, quota.scope) {
+        (Some(key), Scope::Credential) => format!("key/{key}"),
+        _ => given.id.to_string(),
+    };
+    let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
+    let pot = book.pot(&owner, &limit, has_parts)?;
+    let is_calendar = matches!(limit.span, Span::Calendar { .. });
+    Some(Rule { quota, amount: limit.amount, is_calendar, pot })
+}

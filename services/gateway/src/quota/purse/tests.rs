@@ -1,0 +1,168 @@
+//! A purse by example, on several threads, and a rolling one against a list of all that it let through.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::tz::TimeZone;
+use model::integration::Window as Per;
+use proptest::prelude::*;
+
+use super::*;
+
+fn limit(amount: u64, span: Span) -> Limit {
+    Limit { name: "l".to_owned(), amount, span, replicas: None }
+}
+
+/// One of a calendar, with so much in it until a minute has passed.
+fn calendar(units: u64) -> Purse {
+    let purse = Purse::new(&limit(100, Span::Calendar { per: Per::Day, zone: TimeZone::UTC }));
+    purse.open(60_000);
+    purse.deposit(units);
+    purse
+}
+
+fn renewing(amount: u64, span: Span) -> Purse {
+    let purse = Purse::new(&limit(amount, span));
+    purse.end_at(u64::MAX);
+    purse.deposit(amount);
+    purse
+}
+
+fn taken(purse: &Purse, units: u64, now_ms: u64) -> Ticket {
+    match purse.take(units, now_ms) {
+        Take::Taken(ticket) => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn it_is_one_pair_of_cache_lines() {
+    assert_eq!((size_of::<Purse>(), align_of::<Purse>()), (128, 128));
+}
+
+#[test]
+fn no_more_is_taken_than_is_there_and_nothing_after_the_end() {
+    let purse = calendar(3);
+    taken(&purse, 2, 0);
+    assert_eq!(purse.take(2, 0), Take::Wait { until_ms: 50 });
+    taken(&purse, 1, 59_999);
+    purse.deposit(5);
+    assert_eq!(purse.take(1, 60_000), Take::Wait { until_ms: 60_050 });
+    assert_eq!((purse.take(101, 0), purse.take_refused()), (Take::Never, 3));
+    purse.withdraw(5);
+    purse.set_dry(Some(70_000));
+    assert_eq!(purse.take(1, 0), Take::Empty { resets_ms: 70_000 });
+}
+
+#[test]
+fn a_call_that_was_not_sent_or_took_less_gives_back_unless_the_window_is_over() {
+    let purse = calendar(10);
+    let (first, second) = (taken(&purse, 4, 0), taken(&purse, 6, 0));
+    purse.settle(first, 1, 0);
+    assert_eq!((purse.balance(), purse.flying()), (3, 6));
+    assert_eq!(purse.open(120_000), 6);
+    purse.settle(second, 0, 0);
+    assert_eq!((purse.balance(), purse.flying()), (0, 0));
+}
+
+#[test]
+fn what_was_used_beyond_all_is_paid_from_what_comes_next() {
+    let purse = calendar(10);
+    let ticket = taken(&purse, 4, 0);
+    assert_eq!(purse.settle(ticket, 25, 0), 15);
+    purse.deposit(10);
+    assert_eq!(purse.balance(), 0);
+    purse.deposit(10);
+    assert_eq!(purse.balance(), 5);
+}
+
+#[test]
+fn a_rolling_unit_comes_home_a_window_after_it_was_spent() {
+    let purse = renewing(2, Span::Rolling { millis: 60_000 });
+    taken(&purse, 1, 1_000);
+    taken(&purse, 1, 31_000);
+    let Take::Wait { until_ms } = purse.take(1, 40_000) else { panic!("there is none") };
+    assert!((61_250..62_000).contains(&until_ms), "{until_ms}");
+    assert_eq!(purse.take(1, until_ms - 1), Take::Wait { until_ms });
+    taken(&purse, 1, until_ms);
+    assert!(matches!(purse.take(1, until_ms), Take::Wait { .. }));
+}
+
+#[test]
+fn a_share_that_shrinks_loses_spent_units_when_they_are_home() {
+    let purse = renewing(4, Span::Concurrent);
+    let tickets = [taken(&purse, 1, 0), taken(&purse, 1, 0), taken(&purse, 1, 0)];
+    purse.retire(3);
+    assert_eq!((purse.balance(), purse.debt()), (0, 2));
+    for ticket in tickets {
+        purse.settle(ticket, 1, 0);
+    }
+    assert_eq!((purse.balance(), purse.debt()), (1, 0));
+}
+
+#[test]
+fn the_providers_word_lowers_what_may_be_spent_and_never_raises_it() {
+    let purse = calendar(10);
+    assert_eq!((purse.heed(4, 0), purse.balance()), (6, 4));
+    assert_eq!((purse.heed(9, 0), purse.balance()), (0, 4));
+    let rolling = renewing(10, Span::Rolling { millis: 1_000 });
+    rolling.heed(0, 0);
+    assert!(matches!(rolling.take(10, 1_000), Take::Wait { .. }));
+    taken(&rolling, 10, 1_040);
+}
+
+#[test]
+fn threads_together_take_what_there_is_and_no_more() {
+    const UNITS: u64 = 50_000;
+    let (purse, stop) = (calendar(0), AtomicBool::new(false));
+    let sum: u64 = std::thread::scope(|threads| {
+        let spend = || {
+            let mut sum = 0;
+            while !stop.load(Relaxed) || purse.balance() > 0 {
+                if let Take::Taken(ticket) = purse.take(3, 0) {
+                    purse.settle(ticket, 2, 0);
+                    sum += 2;
+                } else if let Take::Taken(ticket) = purse.take(1, 0) {
+                    purse.settle(ticket, 1, 0);
+                    sum += 1;
+                }
+            }
+            sum
+        };
+        let all = [threads.spawn(spend), threads.spawn(spend), threads.spawn(spend)];
+        (0..UNITS / 10).for_each(|_| purse.deposit(10));
+        stop.store(true, Relaxed);
+        all.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    });
+    assert_eq!((sum, purse.balance(), purse.flying()), (UNITS, 0, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_stretch_of_a_window_has_more_than_the_limit(
+        millis in prop::sample::select(vec![100_u32, 1_000, 10_000, 60_000]),
+        amount in 1_u64..50,
+        gaps in prop::collection::vec((0_u64..200, 1_u64..6, 0_u64..6), 1..400),
+    ) {
+        let purse = renewing(amount, Span::Rolling { millis });
+        let mut log: VecDeque<(u64, u64)> = VecDeque::new();
+        let mut now = 0;
+        for (gap, units, used) in gaps {
+            now += gap * u64::from(millis) / 2_000;
+            if let Take::Taken(ticket) = purse.take(units, now) {
+                let used = used.min(units);
+                purse.settle(ticket, used, now);
+                log.push_back((now, used));
+            }
+            log.retain(|(at, _)| at + u64::from(millis) > now);
+            prop_assert!(log.iter().map(|(_, units)| units).sum::<u64>() <= amount);
+            let away: u64 = log.iter().map(|(_, units)| units).sum();
+            prop_assert!(purse.balance() + away <= amount);
+        }
+        purse.sweep(now + 2 * u64::from(millis));
+        prop_assert_eq!(purse.balance(), amount);
+    }
+}

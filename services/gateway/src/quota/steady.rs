@@ -1,0 +1,15 @@
+//! The process's own steady clock, in milliseconds since it began: what leases are measured by. A wall clock that is set
+//! changes nothing here.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Where it begins, in milliseconds: 0 is no moment.
+const FIRST_MS: u64 = 1_000;
+
+/// Now.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX - FIRST_MS) + FIRST_MS
+}

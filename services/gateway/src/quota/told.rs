@@ -1,0 +1,109 @@
+//! What callers are told of limits: `RateLimit`, `RateLimit-Policy` and `Retry-After`. Pure.
+//!
+//! As draft-ietf-httpapi-ratelimit-headers has it: lists of quoted names with what is allowed and what is left.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+
+use super::limits::Rule;
+use super::purse::Purse;
+use crate::problem::Problem;
+
+pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// A call that a limit does not let go.
+#[derive(Clone, Debug)]
+pub(crate) struct Limited {
+    /// The limit's name; nothing where the provider wants no calls.
+    pub(crate) quota: Option<String>,
+    /// The limit.
+    pub(crate) amount: u64,
+    /// After how long it may go; nothing when it never may.
+    pub(crate) wait: Option<Duration>,
+    /// All limits, as a header.
+    pub(crate) policy: String,
+}
+
+impl Limited {
+    /// 429, with all that a caller needs to try again in time.
+    pub(crate) fn problem(&self, integration: &str) -> Problem {
+        let Self { quota, amount, wait, policy } = self;
+        let secs =
+            wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|secs| secs.max(1));
+        let detail = match (quota, secs) {
+            (Some(name), Some(secs)) => {
+                format!(
+                    "limit `{name}` of integration `{integration}` ({amount}) is used up; again in {secs} s"
+                )
+            }
+            (Some(name), None) => {
+                format!(
+                    "this call weighs more than limit `{name}` of integration `{integration}` ({amount}) allows"
+                )
+            }
+            (None, _) => format!("the provider of integration `{integration}` wants no calls for now"),
+        };
+        let problem =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Limit is used up", detail)
+                .with("integration", integration)
+                .retry_after(secs);
+        let Some(name) = quota else { return problem };
+        let now = secs.map_or_else(|| item(name, 0, None), |secs| item(name, 0, Some(secs)));
+        problem
+            .with("violated-policies", vec![name.as_str()])
+            .with("limit", *amount)
+            .header(RATE_LIMIT, &now)
+            .header(RATE_LIMIT_POLICY, policy)
+    }
+}
+
+/// All limits, as `RateLimit-Policy`.
+pub(super) fn policy(rules: &[Rule]) -> String {
+    let mut policy = String::new();
+    for rule in rules {
+        let comma = if policy.is_empty() { "" } else { ", " };
+        let (name, requests) = (quoted(&rule.quota.name), rule.quota.requests);
+        write!(policy, "{comma}{name};q={requests}").expect("a string takes all");
+        match rule.window_secs() {
+            Some(secs) => write!(policy, ";w={secs}"),
+            None => write!(policy, ";qu=\"concurrent-requests\""),
+        }
+        .expect("a string takes all");
+    }
+    policy
+}
+
+/// Puts what is left of limits into an answer's head.
+pub(super) fn put<'a>(
+    headers: &mut HeaderMap,
+    policy: &str,
+    left: impl Iterator<Item = (&'a str, &'a Purse)>,
+    now_ms: u64,
+) {
+    let mut text = String::new();
+    for (name, purse) in left {
+        let secs = purse.resets_ms().map(|resets| resets.saturating_sub(now_ms).div_ceil(1_000));
+        let comma = if text.is_empty() { "" } else { ", " };
+        write!(text, "{comma}{}", item(name, purse.remaining().0, secs)).expect("a string takes all");
+    }
+    let values = (HeaderValue::from_str(&text), HeaderValue::from_str(policy));
+    if let (Ok(left), Ok(policy)) = values {
+        headers.insert(RATE_LIMIT, left);
+        headers.insert(RATE_LIMIT_POLICY, policy);
+    }
+}
+
+fn item(name: &str, left: u64, secs: Option<u64>) -> String {
+    let reset = secs.map(|secs| format!(";t={secs}")).unwrap_or_default();
+    format!("{};r={left}{reset}", quoted(name))
+}
+
+/// A name as a string of a structured field, which takes visible ASCII only.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ' { c } else { '_' };
+    format!("\"{}\"", name.chars().map(plain).collect::<String>())
+}
