@@ -2,7 +2,7 @@
 
 use metrics::{counter, histogram};
 use model::health::{Observed, Reason};
-use model::usage::{Count, UsageCounted};
+use model::usage::{Count, Sketch, UsageCounted};
 use model::{EventId, Timestamp};
 
 use crate::Prober;
@@ -25,6 +25,9 @@ pub(crate) async fn tell(prober: &Prober, seen: &Observed, began: Timestamp, end
 }
 
 async fn counted(prober: &Prober, seen: &Observed, endpoint: String, observation: &EventId) {
+    let mut latency = Sketch::default();
+    seen.latency_ms.iter().for_each(|ms| latency.add(u64::from(*ms) * 1000));
+    let failed = seen.reason.filter(|_| seen.failures > 0);
     let usage = UsageCounted {
         integration: seen.integration.clone(),
         provider: seen.provider.clone(),
@@ -36,7 +39,9 @@ async fn counted(prober: &Prober, seen: &Observed, endpoint: String, observation
             actor: "system:prober".to_owned(),
             requests: 1,
             errors: u64::from(seen.failures),
+            reasons: failed.into_iter().map(|reason| (reason, u64::from(seen.failures))).collect(),
             latency_sum_ms: seen.latency_ms.unwrap_or(0).into(),
+            latency,
             ..Count::default()
         }],
     };
