@@ -31,6 +31,8 @@ mod own_providers;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod signed;
@@ -42,3 +44,5 @@ mod switches;
 mod templates;
 #[cfg(test)]
 mod uptime;
+#[cfg(test)]
+mod used;
