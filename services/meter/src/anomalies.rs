@@ -11,6 +11,9 @@ mod quiet;
 mod tell;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

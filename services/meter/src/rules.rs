@@ -13,6 +13,12 @@ mod tell;
 mod trial;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use trial::test as tested;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub(crate) use book::Book;
 pub(crate) use figure::Span;
 pub(crate) use plan::source_of;

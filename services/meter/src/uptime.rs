@@ -10,9 +10,12 @@ mod spans;
 mod sweep;
 mod take;
 mod usual;
+mod was;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use was::Was;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

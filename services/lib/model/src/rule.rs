@@ -131,11 +131,6 @@ impl RuleKind {
         }
     }
 
-    /// Whether its figure is recorded, so that a rule of this kind can be made.
-    pub const fn is_offered(self) -> bool {
-        !matches!(self, Self::Uptime)
-    }
-
     /// The `alert_type` of its alerts.
     pub const fn alert_type(self) -> &'static str {
         match self {

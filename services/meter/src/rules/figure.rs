@@ -3,16 +3,23 @@
 //! Pure, and the same for the live evaluation and for a dry run: both ask for the spans of a moment and read the totals of
 //! these. Only where the totals come from differs.
 
+use std::time::Duration;
+
 use model::Timestamp;
 use model::integration::Window;
 use model::period::Period;
 
 use super::judge::Reading;
 use crate::forecasts::{self, Unit, Weighed};
+use crate::uptime::Was;
 use crate::window;
 
 /// Part of a burn rate's window over which it must hold too, so that it ends soon after the trouble.
 const SHORT_WINDOW: u32 = 12;
+/// The part of a window of which it must be known whether it was up.
+const KNOWN_PART: u32 = 24;
+/// How long after maintenance calls prove nothing, unless their window is shorter.
+const SETTLE: Duration = Duration::from_secs(600);
 /// The share of answers that are at most as slow as the figure says.
 const PERCENTILE: u64 = 950;
 
@@ -42,6 +49,8 @@ pub(crate) enum Figure {
     ErrorRate { window: Period, min_requests: u64 },
     /// The time within which nineteen of twenty answers came, in milliseconds.
     ResponseTime { window: Period, min_requests: u64 },
+    /// The share of time in which it was up.
+    Up { window: Period },
     /// How many times faster than allowed calls fail, over the window and a twelfth of it: the smaller one.
     Burn { window: Period, allowed: f64, min_requests: u64 },
 }
@@ -56,6 +65,7 @@ impl Figure {
                 vec![Span { from: window::at(at, *per, zone).from, to: at }]
             }
             Self::ErrorRate { window, .. } | Self::ResponseTime { window, .. } => vec![back(at, *window)],
+            Self::Up { .. } => Vec::new(),
             Self::Burn { window, .. } => {
                 vec![back(at, *window), back(at, Period::secs(window.as_secs() / SHORT_WINDOW))]
             }
@@ -77,9 +87,11 @@ impl Figure {
                 let slowest = rest.iter().map(failed).fold(failed(first), f64::min);
                 Reading::Value(slowest / allowed)
             }
-            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } | Self::Heading { .. } => {
-                Reading::Nothing
-            }
+            Self::ErrorRate { .. }
+            | Self::ResponseTime { .. }
+            | Self::Burn { .. }
+            | Self::Heading { .. }
+            | Self::Up { .. } => Reading::Nothing,
         }
     }
 
@@ -96,6 +108,25 @@ impl Figure {
         Reading::Value(outlook.project(&window, at.to_jiff()).at_reset / whole(*limit).max(1.0))
     }
 
+    /// What it says by what the integration was; nothing before it is known of a part of the window.
+    pub(crate) fn up(&self, was: &Was, at: Timestamp) -> Reading {
+        let Self::Up { window } = self else { return Reading::Nothing };
+        match was.up(at.minus(window.length()), at) {
+            Some((ratio, known)) if known >= window.length() / KNOWN_PART => Reading::Value(ratio),
+            _ => Reading::Nothing,
+        }
+    }
+
+    /// From when on maintenance before a moment spoils it. None: it does not.
+    pub(crate) fn spoiled_from(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::ErrorRate { window, .. }
+            | Self::ResponseTime { window, .. }
+            | Self::Burn { window, .. } => Some(at.minus(window.length().min(SETTLE))),
+            Self::Used { .. } | Self::Spent { .. } | Self::Heading { .. } | Self::Up { .. } => None,
+        }
+    }
+
     /// How far back from a moment it looks at most.
     pub(crate) fn reach(&self, at: Timestamp) -> Timestamp {
         self.spans(at).iter().map(|span| span.from).min().unwrap_or(at)
@@ -107,7 +138,7 @@ impl Figure {
             Self::Used { per, zone, .. }
             | Self::Spent { per, zone, .. }
             | Self::Heading { per, zone, .. } => Some(window::at(at, *per, zone).to),
-            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } => None,
+            Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } | Self::Up { .. } => None,
         }
     }
 }

@@ -69,12 +69,12 @@ pub(crate) fn checks(book: &Book, rule: &Rule) -> Vec<Check> {
         RuleKind::NearLimit | RuleKind::Exhausted => {
             selected(book, rule).flat_map(|integration| quotas(rule, integration)).collect()
         }
-        RuleKind::ErrorRate | RuleKind::ResponseTime | RuleKind::Availability => {
+        RuleKind::ErrorRate | RuleKind::ResponseTime | RuleKind::Availability | RuleKind::Uptime => {
             selected(book, rule).map(|integration| calls(rule, integration)).collect()
         }
         RuleKind::ForecastBreach => ahead(book, rule),
         // What is unlike it ever was is looked for by `anomalies`.
-        RuleKind::Anomaly | RuleKind::Uptime => Vec::new(),
+        RuleKind::Anomaly => Vec::new(),
     }
 }
 
@@ -160,6 +160,7 @@ fn calls(rule: &Rule, integration: &Integration) -> Check {
     let (figure, band) = match rule.kind {
         RuleKind::ErrorRate => (Figure::ErrorRate { window, min_requests }, threshold),
         RuleKind::ResponseTime => (Figure::ResponseTime { window, min_requests }, threshold),
+        RuleKind::Uptime => (Figure::Up { window }, threshold),
         _ => {
             let allowed = 1.0 - threshold;
             (Figure::Burn { window, allowed, min_requests }, rule.burn.unwrap_or_default())

@@ -15,6 +15,7 @@ use super::plan::{self, Check};
 use super::record::{Record, minutes_from};
 use crate::forecast::{History, Outlook};
 use crate::forecasts;
+use crate::uptime::Was;
 use crate::{Meter, anomalies, window};
 
 /// Readings that one dry run takes at most; beyond them the moments lie further apart.
@@ -23,6 +24,15 @@ const STEP: Duration = Duration::from_secs(60);
 /// Forecasts that one dry run makes at most, each of some milliseconds; they are made by the hour.
 const FORECASTS_MAX: u64 = 10_000;
 const FORECAST_STEP: Duration = Duration::from_secs(3600);
+
+/// What one check is judged by.
+struct Recorded {
+    record: Record,
+    /// The hours of a forecast.
+    history: Option<History>,
+    /// What the integration was, where that matters.
+    was: Option<Was>,
+}
 
 /// What came of one check.
 #[derive(Debug, Default)]
@@ -48,6 +58,7 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
     for check in checks {
         let reach = Span { from: check.figure.reach(span.from), to: span.to };
         let record = Record::read(&meter.store, &check.source, &all, reach, at).await?;
+        let was = was(meter, &check, span, at).await?;
         let history = match &check.figure {
             Figure::Heading { zone, unit, .. } => {
                 let series = check.source.series(&all, *unit);
@@ -57,7 +68,8 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
         };
         // Up to seconds of reckoning: not where others wait for the network.
         let run =
-            tokio::task::spawn_blocking(move || walk(&check, &record, history.as_ref(), span, step)).await?;
+            tokio::task::spawn_blocking(move || walk(&check, &Recorded { record, history, was }, span, step))
+                .await?;
         without += u64::from(!run.has_figures);
         firings.extend(run.firings);
     }
@@ -65,7 +77,7 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
     let fired = firings.len() as u64;
     firings.truncate(FIRINGS_MAX);
     Ok(RuleTested {
-        summary: format!("would have fired {} in the last {window}", times(fired)),
+        summary: format!("would {} in the last {window}", times(fired)),
         rule,
         from: span.from,
         to: span.to,
@@ -110,10 +122,10 @@ async fn unusual(
 
 fn times(fired: u64) -> String {
     match fired {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        2 => "twice".to_owned(),
-        n => format!("{n} times"),
+        0 => "not have fired".to_owned(),
+        1 => "have fired once".to_owned(),
+        2 => "have fired twice".to_owned(),
+        n => format!("have fired {n} times"),
     }
 }
 
@@ -127,9 +139,11 @@ fn step(span: Span, checks: &[Check]) -> Duration {
 }
 
 /// Judges one check at each moment of a span.
-fn walk(check: &Check, record: &Record, history: Option<&History>, span: Span, step: Duration) -> Run {
+fn walk(check: &Check, recorded: &Recorded, span: Span, step: Duration) -> Run {
+    let Recorded { record, history, was } = recorded;
     let mut run = Run::default();
-    if record.is_empty() {
+    let up = matches!(check.figure, Figure::Up { .. });
+    if record.is_empty() && !up {
         return run;
     }
     let latencies = matches!(check.figure, Figure::ResponseTime { .. });
@@ -137,10 +151,14 @@ fn walk(check: &Check, record: &Record, history: Option<&History>, span: Span, s
     while at <= span.to {
         let sums: Vec<Sum> =
             check.figure.spans(at).into_iter().map(|span| record.sum(span, latencies)).collect();
-        let reading = match history {
-            Some(history) => expected(check, history, sums.first(), at),
-            None => check.figure.read(&sums),
+        let spoiled = check.figure.spoiled_from(at).zip(was.as_ref());
+        let reading = match (history, was) {
+            (Some(history), _) => expected(check, history, sums.first(), at),
+            (None, Some(was)) if up => check.figure.up(was, at),
+            _ if spoiled.is_some_and(|(from, was)| was.worked_on(from, at)) => Reading::Held,
+            _ => check.figure.read(&sums),
         };
+        run.has_figures |= up && matches!(reading, Reading::Value(_));
         run.has_figures |= sums.first().is_some_and(|sum| sum.requests > 0.0);
         let (next, news) = judge(&check.terms, state, reading, at);
         state = next;
@@ -148,6 +166,17 @@ fn walk(check: &Check, record: &Record, history: Option<&History>, span: Span, s
         at = at.plus(step);
     }
     run
+}
+
+/// What the integration of a check was, where that matters.
+async fn was(meter: &Meter, check: &Check, span: Span, at: Timestamp) -> anyhow::Result<Option<Was>> {
+    let from = match (&check.figure, check.figure.spoiled_from(span.from)) {
+        (Figure::Up { window }, _) => span.from.minus(window.length()),
+        (_, Some(from)) => from,
+        (_, None) => return Ok(None),
+    };
+    let Some(integration) = &check.source.integration else { return Ok(None) };
+    Ok(Some(Was::read(&meter.store, integration, from, at).await?))
 }
 
 /// What was expected at a moment, of the hours that were over by then.

@@ -48,7 +48,7 @@ struct Kept {
 type Key = (String, String);
 
 /// What is known in one time of leading.
-struct Term {
+pub(super) struct Term {
     book: Book,
     checks: Vec<Check>,
     slow: Slow,
@@ -93,7 +93,7 @@ async fn look(meter: &Meter, lead: &bus::Term, stopping: &CancellationToken) -> 
 
 impl Term {
     /// Reads what was found before, and what waited unseen while nobody looked.
-    async fn begin(meter: &Meter, now: Timestamp) -> anyhow::Result<Self> {
+    pub(super) async fn begin(meter: &Meter, now: Timestamp) -> anyhow::Result<Self> {
         let book = Book::of(meter.store.everything().await?);
         let checks = plan::plan(&book);
         let mut term = Self { book, checks, slow: Slow::default(), kept: BTreeMap::new() };
@@ -136,7 +136,7 @@ impl Term {
     }
 
     /// Looks at everything once.
-    async fn round(&mut self, meter: &Meter, at: Timestamp) -> anyhow::Result<()> {
+    pub(super) async fn round(&mut self, meter: &Meter, at: Timestamp) -> anyhow::Result<()> {
         if meter.store.revision().await? != self.book.revision {
             self.book = Book::of(meter.store.everything().await?);
             self.checks = plan::plan(&self.book);
@@ -289,6 +289,14 @@ fn reading(check: &Check, sums: &Sums, slow: &Slow, at: Timestamp) -> Reading {
     if let (Figure::Heading { .. }, Some(span)) = (&check.figure, spans.first()) {
         let Some(weighed) = slow.outlook(check, span.from) else { return Reading::Held };
         return check.figure.ahead(weighed, &of(&check.source, *span, sums), at);
+    }
+    let was = check.source.integration.as_ref().and_then(|id| slow.was(id));
+    if let Figure::Up { .. } = &check.figure {
+        return was.map_or(Reading::Held, |(was, read)| check.figure.up(was, read));
+    }
+    let spoiled = check.figure.spoiled_from(at).zip(was);
+    if spoiled.is_some_and(|(from, (was, _))| was.worked_on(from, at)) {
+        return Reading::Held;
     }
     let spans: Vec<Sum> = spans.into_iter().map(|span| of(&check.source, span, sums)).collect();
     check.figure.read(&spans)

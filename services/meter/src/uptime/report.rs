@@ -75,6 +75,12 @@ impl Time {
     }
 }
 
+/// The share of a span in which it was up, and the time by which that is known.
+pub(super) fn up(spans: &[Span], from: Timestamp, to: Timestamp) -> Option<(f64, Duration)> {
+    let time = Time::of(spans, from, to);
+    Some((time.ratio()?, Duration::from_millis(time.up + time.degraded + time.down)))
+}
+
 /// What is answered. Sums are those of the window, of whatever slots; spans end at the window's end.
 pub(super) fn report(question: &UptimeOf, spans: &[Span], sums: &[HealthSum]) -> Uptime {
     let (from, to) = (question.at.minus(question.window.length()), question.at);

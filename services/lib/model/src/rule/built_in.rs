@@ -25,6 +25,7 @@ const BUILT_IN: &[(&str, &str, RuleKind, Severity)] = &[
     ("forecast-breach", "A quota or budget will not last", RuleKind::ForecastBreach, Severity::Warning),
     ("near-limit", "A quota is nearly used up", RuleKind::NearLimit, Severity::Warning),
     ("response-time", "Answers take long", RuleKind::ResponseTime, Severity::Warning),
+    ("uptime", "Was down for too long", RuleKind::Uptime, Severity::Warning),
 ];
 
 /// All of them, as they are until somebody changes one.

@@ -38,18 +38,6 @@ impl Rule {
     /// # Errors
     /// The first [`Fault`].
     pub fn check(&self) -> Result<(), Fault> {
-        if !self.kind.is_offered() {
-            let offered = RuleKind::ALL.iter().filter(|kind| kind.is_offered());
-            let offered: Vec<&str> = offered.map(|kind| kind.as_str()).collect();
-            return fault(
-                "/kind",
-                format!(
-                    "the figure of `{}` is not recorded; there are {}",
-                    self.kind.as_str(),
-                    offered.join(", ")
-                ),
-            );
-        }
         if self.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
             return fault("/name", format!("must have at most {NAME_CHARS_MAX} characters"));
         }

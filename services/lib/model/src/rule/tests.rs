@@ -19,7 +19,7 @@ fn rules_that_are_there_from_the_start_are_whole_and_can_be_written_again() {
         assert_eq!(rule.clone().filled(), rule);
         let body = serde_json::to_value(&rule).expect("serialises");
         assert_eq!(serde_json::from_value::<Rule>(body).expect("reads"), rule);
-        assert!(rule.kind.is_offered() && ids.insert(rule.id.clone()));
+        assert!(ids.insert(rule.id.clone()));
     }
     assert_eq!(built_in("error-rate").and_then(|rule| rule.resolve_at), Some(0.1));
 }
@@ -34,6 +34,13 @@ fn what_can_never_be_reached_is_refused() {
     check(&json!({"id": "a", "kind": "availability", "threshold": 0.9}), Some("/burn"));
     check(&json!({"id": "a", "kind": "availability", "threshold": 0.9, "burn": 9.5}), None);
     check(&json!({"id": "a", "kind": "availability", "threshold": 1}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "anomaly", "threshold": 30.5}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "anomaly", "for": "2h"}), Some("/for"));
+    check(&json!({"id": "a", "kind": "anomaly", "resolve_after": "5m"}), Some("/resolve_after"));
+    check(&json!({"id": "a", "kind": "anomaly", "threshold": 1.5, "for": "15m"}), None);
+    check(&json!({"id": "a", "kind": "uptime", "threshold": 0.995, "window": "7d"}), None);
+    check(&json!({"id": "a", "kind": "uptime", "threshold": 1.1}), Some("/threshold"));
+    check(&json!({"id": "a", "kind": "forecast_breach", "threshold": 1.2}), None);
 }
 
 #[test]

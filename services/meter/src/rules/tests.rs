@@ -1,0 +1,208 @@
+//! Rules on a real nats-server and a real database: each alert told once, whoever looks and however often it starts again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bucket, Bus, ServerSettings, Supervised};
+use model::config::Kind;
+use model::health::{Health, HealthChanged};
+use model::rule::{Rule, TestRule, built_in};
+use model::usage::{Count, UsageCounted};
+use model::{EventId, IntegrationId, ProviderId, Timestamp};
+use serde_json::{Value, json};
+use store::{Change, HealthEvent, HealthFact, Plans, Store, Write};
+use tokio_util::sync::CancellationToken;
+
+use super::watch::Term;
+use crate::{Meter, forecasts};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A meter's surroundings, with one integration and one budget.
+pub(crate) struct House {
+    pub(crate) meter: Meter,
+    _server: Supervised,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) async fn start(documents: &[(Kind, Value)]) -> Self {
+        let binary = std::env::var_os("SIGNALBOX_TEST_NATS_SERVER")
+            .expect("SIGNALBOX_TEST_NATS_SERVER must name a nats-server of 2.12 or later; tests/run sets it");
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let settings = ServerSettings {
+            binary: Some(PathBuf::from(binary)),
+            data_dir: folder.path().to_path_buf(),
+            port: 0,
+            guests: true,
+            version_min: ServerSettings::VERSION_MIN,
+        };
+        let server = Supervised::start(settings).await.expect("a server");
+        let bus = Bus::connect(&server.settings("meter/test")).await.expect("a connection");
+        bus.declare().await.expect("streams and buckets");
+        drop(bus.bucket(Bucket::Config).await.expect("declared"));
+        let store = Store::open(&format!("sqlite://{}", folder.path().join("test.db").display())).await;
+        let store = store.expect("a database");
+        let writes = documents.iter().map(|(kind, body)| Write::Create {
+            kind: *kind,
+            id: body["id"].as_str().expect("an id").to_owned(),
+            body: body.clone(),
+        });
+        let change = Change { writes: writes.collect(), ..Change::default() };
+        store.commit(change, Timestamp::now()).await.expect("a configuration");
+        let snapshot = bus.snapshots(CancellationToken::new()).await.expect("a bucket");
+        let forecasts = forecasts::Forecasts::default();
+        let meter = Meter { bus, store, snapshot, forecasts, fresh: Arc::default() };
+        Self { meter, _server: server, _folder: folder }
+    }
+
+    /// Counts calls of an hour or a minute that ended then.
+    pub(crate) async fn count(&self, to: Timestamp, count: Count) {
+        let counted = UsageCounted {
+            integration: integration(),
+            provider: ProviderId::new("polygon").expect("an id"),
+            counter: "gateway/test".to_owned(),
+            from: to.minus(Duration::from_secs(1)),
+            to,
+            counts: vec![Count { actor: "user:ada".to_owned(), endpoint: "/v1".to_owned(), ..count }],
+        };
+        let id = EventId::parse(format!("use-{}", to.as_millis())).expect("an id");
+        self.meter.store.count(&[(id, counted)], &Plans::new()).await.expect("counted");
+    }
+
+    /// What waits to be told: kind of event, kind of alert and what it is about.
+    pub(crate) async fn told(&self) -> Vec<(String, Value)> {
+        let pending = self.meter.store.outbox_pending(100).await.expect("the database answers");
+        let read = |(_, event): (i64, model::Envelope<Vec<u8>>)| {
+            let data: Value = serde_json::from_slice(&event.data).expect("events are JSON");
+            let verb = event.subject.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+            (format!("{verb} {}", data["fingerprint"].as_str().unwrap_or_default()), data)
+        };
+        pending.into_iter().map(read).collect()
+    }
+
+    async fn fingerprints(&self) -> Vec<String> {
+        self.told().await.into_iter().map(|(told, _)| told).collect()
+    }
+}
+
+pub(crate) fn integration() -> IntegrationId {
+    IntegrationId::new("poly").expect("an id")
+}
+
+pub(crate) fn configured(quotas: &Value) -> (Kind, Value) {
+    let body = json!({"id": "poly", "provider": "polygon", "name": "Polygon", "quotas": quotas});
+    (Kind::Integration, body)
+}
+
+fn noon() -> Timestamp {
+    let day = 86_400_000;
+    let now = Timestamp::now().as_millis();
+    Timestamp::from_millis(now - now.rem_euclid(day) - day / 2)
+}
+
+fn rule(body: Value) -> Rule {
+    serde_json::from_value(body).expect("a rule")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotas_budgets_and_what_will_not_last_are_told_once_over_restarts() {
+    let budget = json!({"id": "llm", "scope": {"caller": "user:ada"}, "amount_micros": 3_000_000, "per": "day",
+        "timezone": "UTC"});
+    let quotas = json!([{"name": "day", "requests": 2_000, "per": "day", "timezone": "UTC"}]);
+    let house = House::start(&[configured(&quotas), (Kind::Budget, budget)]).await;
+    let at = noon();
+    // A hundred calls and 15 cents an hour: 1,200 calls by noon, 2,400 at midnight.
+    for hour in 0..36_u32 {
+        let cost = Count { requests: 100, cost_micros: 150_000, ..Count::default() };
+        house.count(at.minus(HOUR * hour).minus(Duration::from_secs(61)), cost).await;
+    }
+    let mut term = Term::begin(&house.meter, at).await.expect("begins");
+    term.round(&house.meter, at).await.expect("looks");
+    assert_eq!(house.fingerprints().await, ["raised rule/budget/budget/llm"], "60 % is spent");
+    // It must stand for a quarter of an hour; another process takes over meanwhile, twice.
+    for minutes in [16, 17, 18] {
+        let at = at.plus(Duration::from_secs(minutes * 60));
+        let mut term = Term::begin(&house.meter, at).await.expect("begins");
+        term.round(&house.meter, at).await.expect("looks");
+        term.round(&house.meter, at).await.expect("looks again");
+    }
+    let breaches = [
+        "raised rule/budget/budget/llm",
+        "raised rule/forecast-breach/integration/poly/quota/day",
+        "raised rule/forecast-breach/budget/llm",
+    ];
+    assert_eq!(house.fingerprints().await, breaches);
+    // The next threshold is told once more, and so is what is nearly used up.
+    let later = at.plus(Duration::from_secs(1_200));
+    house.count(later, Count { requests: 450, cost_micros: 900_000, ..Count::default() }).await;
+    for _ in 0..2 {
+        let mut term = Term::begin(&house.meter, later.plus(HOUR)).await.expect("begins");
+        term.round(&house.meter, later.plus(HOUR)).await.expect("looks");
+    }
+    let told = house.told().await;
+    let more: Vec<&str> = told[breaches.len()..].iter().map(|(told, _)| told.as_str()).collect();
+    assert_eq!(more, ["raised rule/budget/budget/llm", "raised rule/near-limit/integration/poly/quota/day"]);
+    assert_eq!((&told[0].1["severity"], &told[0].1["data"]["threshold"]), (&json!("warning"), &json!(0.5)));
+    assert_eq!(told[3].1["data"]["threshold"], json!(0.8), "{}", told[3].1);
+    assert_eq!(told[0].1["alert"], told[3].1["alert"], "the same alert, worse");
+
+    let asked = TestRule {
+        rule: built_in("forecast-breach").expect("it is there"),
+        window: model::period::Period::days(1),
+        at: later.plus(HOUR),
+    };
+    let tested = super::trial::test(&house.meter, asked).await.expect("a dry run");
+    assert_eq!((tested.targets, tested.targets_without_figures), (2, 0), "{tested:?}");
+    assert!(tested.fired >= 2, "{tested:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_down_is_told_and_maintenance_silences_what_calls_say() {
+    let house = House::start(&[configured(&json!([]))]).await;
+    let at = noon();
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let change = |sequence: u64, before: u64, from: Health, to: Health| HealthEvent {
+        sequence,
+        stored_at: at,
+        event: EventId::parse(format!("h-{sequence}")).expect("an id"),
+        fact: HealthFact::Changed(HealthChanged {
+            integration: integration(),
+            provider: ProviderId::new("polygon").expect("an id"),
+            from,
+            to,
+            reason: None,
+            since: at.minus(minutes(before)),
+            at: at.minus(minutes(before)),
+            latency_ms: None,
+            evidence: Vec::new(),
+        }),
+    };
+    let changes = [
+        change(1, 600, Health::Unknown, Health::Up),
+        change(2, 60, Health::Up, Health::Down),
+        change(3, 30, Health::Down, Health::Maintenance),
+    ];
+    house.meter.store.health_take(at, &changes).await.expect("taken");
+    for minute in 0..20 {
+        house.count(at.minus(minutes(minute)), Count { requests: 50, errors: 50, ..Count::default() }).await;
+    }
+    let mut term = Term::begin(&house.meter, at).await.expect("begins");
+    for minute in 0..4 {
+        term.round(&house.meter, at.plus(minutes(minute))).await.expect("looks");
+    }
+    assert_eq!(house.fingerprints().await, ["raised rule/uptime/integration/poly"]);
+
+    let test = |body: Value, back: u32| {
+        let asked = TestRule { rule: rule(body), window: model::period::Period::hours(back), at };
+        super::trial::test(&house.meter, asked)
+    };
+    let uptime = test(json!({"id": "a", "kind": "uptime", "threshold": 0.99, "window": "2h"}), 3);
+    let uptime = uptime.await.expect("a dry run");
+    assert_eq!((uptime.fired, uptime.firings[0].to), (1, None), "{uptime:?}");
+    assert_eq!(uptime.summary, "would have fired once in the last 3h");
+    let errors =
+        test(json!({"id": "a", "kind": "error_rate", "threshold": 0.5}), 3).await.expect("a dry run");
+    assert_eq!((errors.fired, errors.targets_without_figures), (0, 0), "{errors:?}");
+}
