@@ -49,7 +49,7 @@ fn sqlite<'q>(
     values: &[Value],
 ) -> Result<sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>> {
     let kept = sql.is_kept();
-    Ok(sqlx::query_with(sql, value::sqlite_arguments(values)?).persistent(kept))
+    Ok(sqlx::query_with(sql.without_names(), value::sqlite_arguments(values)?).persistent(kept))
 }
 
 fn postgres<'q>(

@@ -13,12 +13,33 @@ pub(crate) enum Sql {
     /// Written in the source; prepared once a connection.
     Fixed(&'static str),
     /// Put together by [`Statement`]; not kept prepared, because there are many.
-    Built(String),
+    Built(Built),
+}
+
+/// A text that was put together.
+#[derive(Clone)]
+pub(crate) struct Built {
+    /// With numbered places.
+    numbered: String,
+    /// With nameless places, where each value has one place and all are in order. SQLite takes `$1` for a name, and looks
+    /// for it among all names: a statement of some thousand places would take a fraction of a second to prepare.
+    nameless: Option<String>,
 }
 
 impl Sql {
     pub(super) fn is_kept(&self) -> bool {
         matches!(self, Self::Fixed(_))
+    }
+
+    /// The same with nameless places where that is the same.
+    pub(super) fn without_names(self) -> Self {
+        match self {
+            Self::Built(Built { numbered, nameless: Some(nameless) }) => {
+                drop(numbered);
+                Self::Built(Built { numbered: nameless, nameless: None })
+            }
+            as_it_is => as_it_is,
+        }
     }
 }
 
@@ -33,38 +54,46 @@ impl SqlSafeStr for Sql {
         match self {
             Self::Fixed(text) => text.into_sql_str(),
             // Safe: `Statement` takes fixed pieces only and numbers the places itself.
-            Self::Built(text) => AssertSqlSafe(text).into_sql_str(),
+            Self::Built(built) => AssertSqlSafe(built.numbered).into_sql_str(),
         }
     }
 }
 
 /// A statement that is put together at run time, with its values.
 pub(crate) struct Statement {
-    text: String,
+    text: Built,
     values: Vec<Value>,
     filtered: bool,
 }
 
 impl Statement {
     pub(crate) fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), values: Vec::new(), filtered: false }
+        Self::with(text, &[])
     }
 
     /// A statement whose first pieces have their values already: `$1` to `$n`.
     pub(crate) fn with(text: &'static str, values: &[Value]) -> Self {
-        Self { text: text.to_owned(), values: values.to_vec(), filtered: false }
+        let nameless = values.is_empty().then(|| text.to_owned());
+        let text = Built { numbered: text.to_owned(), nameless };
+        Self { text, values: values.to_vec(), filtered: false }
     }
 
     /// Adds a fixed piece.
     pub(crate) fn push(&mut self, piece: &'static str) -> &mut Self {
-        self.text.push_str(piece);
+        self.text.numbered.push_str(piece);
+        if let Some(nameless) = &mut self.text.nameless {
+            nameless.push_str(piece);
+        }
         self
     }
 
     /// Adds a numbered place and the value for it.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
-        write!(self.text, "${}", self.values.len()).expect("writing to a String cannot fail");
+        write!(self.text.numbered, "${}", self.values.len()).expect("writing to a String cannot fail");
+        if let Some(nameless) = &mut self.text.nameless {
+            nameless.push('?');
+        }
         self
     }
 
