@@ -31,8 +31,6 @@ mod own_providers;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
-mod quotas;
-#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod signed;
