@@ -33,6 +33,8 @@ mod people;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod signed;
 #[cfg(test)]
 mod streams;
