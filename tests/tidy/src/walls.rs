@@ -28,6 +28,8 @@ const LIBRARY: &[&str] = &["model", "bus", "store", "vault", "egress", "runtime"
 const PROGRAM: &str = "signalbox";
 /// What may be imported by tests only.
 const FOR_TESTS: &[&str] = &["standins", "harness", "e2e", "tidy"];
+/// Crates that measure: `bench-x` lies in `tests/bench/x`, imports what it measures, and is imported by nobody.
+const BENCHES: &str = "bench-";
 /// The stand-ins are the outside world; they know nothing of the house.
 const OUTSIDE: &str = "standins";
 /// Client libraries, and the manifests under `services/` that may name them. Tests may name any.
@@ -134,7 +136,7 @@ fn may_import(who: &str, whom: &str, for_tests: bool) -> bool {
     if who == OUTSIDE || who == "model" {
         return false;
     }
-    if FOR_TESTS.contains(&who) {
+    if FOR_TESTS.contains(&who) || who.starts_with(BENCHES) {
         return true;
     }
     if FOR_TESTS.contains(&whom) {
@@ -149,6 +151,15 @@ fn may_import(who: &str, whom: &str, for_tests: bool) -> bool {
     doors.get(who).is_some_and(|own| COMMON.contains(&whom) || own.contains(&whom))
 }
 
+/// The folder that holds a manifest.
+fn folder(path: &str) -> &str {
+    path.rsplit('/').nth(1).unwrap_or_default()
+}
+
+fn is_bench(path: &str) -> bool {
+    path.starts_with("tests/bench/")
+}
+
 fn inherits(manifest: &Manifest<'_>, faults: &mut Vec<Fault>) {
     let is_inherited =
         |value: Option<&Value>| value.and_then(|it| it.get("workspace")) == Some(&Value::Boolean(true));
@@ -159,8 +170,10 @@ fn inherits(manifest: &Manifest<'_>, faults: &mut Vec<Fault>) {
     if !is_inherited(Some(&Value::Table(manifest.table.clone())).and_then(|it| it.get("lints"))) {
         faults.push(Fault::of(manifest.path, "needs `[lints] workspace = true`"));
     }
-    let folder = manifest.path.rsplit('/').nth(1).unwrap_or_default();
-    if folder != manifest.name {
+    let folder = folder(manifest.path);
+    let name =
+        manifest.name.strip_prefix(BENCHES).filter(|_| is_bench(manifest.path)).unwrap_or(&manifest.name);
+    if folder != name {
         faults.push(Fault::of(manifest.path, format!("`{}` lies in the folder `{folder}`", manifest.name)));
     }
 }
@@ -196,7 +209,8 @@ mod tests {
 
     /// What is found in a manifest of this name with this behind its head.
     fn found(path: &str, rest: &str) -> Vec<String> {
-        let name = path.rsplit('/').nth(1).unwrap_or_default();
+        let prefix = if is_bench(path) { BENCHES } else { "" };
+        let name = format!("{prefix}{}", folder(path));
         let text = format!("[package]\nname = \"{name}\"\n{HEAD}{rest}");
         check(&[File::new(path, &text)]).into_iter().map(|fault| fault.what).collect()
     }
@@ -213,7 +227,7 @@ mod tests {
         let unknown: Vec<_> = files
             .iter()
             .filter(|file| file.name() == "Cargo.toml" && file.path != "Cargo.toml")
-            .filter(|file| !is_of_the_house(file.path.rsplit('/').nth(1).unwrap_or_default()))
+            .filter(|file| !is_of_the_house(folder(&file.path)) && !is_bench(&file.path))
             .map(|file| Fault::of(&file.path, "is a crate that the walls do not know"))
             .collect();
         none(unknown);
@@ -254,6 +268,7 @@ mod tests {
             ("services/failover", "runtime"),
             ("services/signalbox", "gateway"),
             ("tests/harness", "signalbox"),
+            ("tests/bench/meter", "store"),
         ] {
             let faults =
                 found(&format!("{who}/Cargo.toml"), &format!("[dependencies]\n{whom}.workspace = true"));

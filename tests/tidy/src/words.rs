@@ -15,6 +15,8 @@ const LINES_MAX: usize = 500;
 pub const LONG: &[(&str, &str)] = &[];
 /// Where programs speak to a terminal. There each place has an `#[expect]` with a reason.
 const PRINTING: &[&str] = &["services/signalbox/", "services/lib/runtime/src/exit.rs", "tests/standins/"];
+/// Commands whose figures go to standard output, as the head of each says once.
+const MEASURING: &str = "tests/bench/";
 /// The fewest words that say something.
 const HEAD_WORDS_MIN: usize = 3;
 
@@ -64,7 +66,7 @@ pub fn code(files: &[Rust]) -> Vec<Fault> {
         }
         let speaks = PRINTING.iter().any(|place| file.path.starts_with(place));
         let expected = file.code.contains("expect(clippy::print_std");
-        if file.path.ends_with("/build.rs") || (speaks && expected) {
+        if file.path.ends_with("/build.rs") || (speaks && expected) || file.path.starts_with(MEASURING) {
             continue;
         }
         faults.extend(prints.find_iter(&file.work).map(|hit| {
