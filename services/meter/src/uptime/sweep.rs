@@ -36,6 +36,13 @@ const ROWS: u32 = 2_000;
 const ROUNDS: u32 = 100;
 
 pub(super) async fn sweep(meter: Meter, era: Era, stopping: CancellationToken) {
+    // Nobody is configured before the first configuration is here.
+    let mut snapshots = meter.snapshot.clone();
+    let configured =
+        stopping.run_until_cancelled(snapshots.wait_for(Option::is_some)).await.map(|seen| seen.is_ok());
+    if configured != Some(true) {
+        return;
+    }
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut purged: Option<tokio::time::Instant> = None;
