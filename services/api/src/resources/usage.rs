@@ -120,8 +120,11 @@ pub(crate) async fn all(
     let ids: Vec<IntegrationId> =
         seen.filter(|id| caller.bound_to_integration(id).is_ok()).cloned().collect();
     let (from, to) = window.span(at);
-    let each = api.store.usage_of_each(&ids, Facet::All, "", from, to).await.map_err(of_store)?;
-    let history = api.store.usage_history_of_all(&ids, from, to, Step::from(step)).await.map_err(of_store)?;
+    let (each, history) = tokio::try_join!(
+        api.store.usage_of_each(&ids, Facet::All, "", from, to),
+        api.store.usage_history_of_all(&ids, from, to, Step::from(step))
+    )
+    .map_err(of_store)?;
     let mut sum = Totals { latency: Sketch::default(), ..Totals::default() };
     each.iter().for_each(|(_, totals)| sum.add(totals));
     let mut integrations: Vec<IntegrationUse> = each

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
+use model::ask::UsageWindow;
 use store::{Facet, Plans, Step, Store};
 
 use crate::events;
@@ -49,13 +50,14 @@ pub(crate) async fn measure(rolled_up: u64) -> anyhow::Result<()> {
         bytes / 1_000_000
     );
 
-    let to = now.plus(Duration::from_secs(1));
+    let (from, to) = UsageWindow::Quarter.span(now);
     let back = |days: u64| now.minus(Duration::from_secs(days * DAY_SECS));
-    let from = Step::Day.floor(back(DAYS - 1));
     let one = &ids[7];
     time("/usage?window=90d, 100 integrations", async || {
-        let each = store.usage_of_each(&ids, Facet::All, "", from, to).await?;
-        let history = store.usage_history_of_all(&ids, from, to, Step::Day).await?;
+        let (each, history) = tokio::try_join!(
+            store.usage_of_each(&ids, Facet::All, "", from, to),
+            store.usage_history_of_all(&ids, from, to, Step::Day)
+        )?;
         anyhow::ensure!(each.len() == ids.len() && history.len() as u64 >= DAYS - 1, "nothing is there");
         Ok(())
     })

@@ -342,7 +342,7 @@ pub struct UsageOfAll {
     pub integrations: Vec<IntegrationUse>,
     /// How long the spans of `history` are.
     pub step: UsageStep,
-    /// By time, oldest first; only spans in which something passed.
+    /// By time, oldest first; only spans in which something passed. Latencies are told of one integration.
     pub history: Vec<SpanUse>,
 }
 

@@ -6,7 +6,7 @@ use model::usage::Sketch;
 use model::{IntegrationId, Timestamp};
 
 use super::{Facet, Step, Totals, buckets};
-use crate::db::{Row, Statement};
+use crate::db::Statement;
 use crate::{Error, Result, Store};
 
 /// Names that one answer has at most; the rest is in the total.
@@ -114,8 +114,8 @@ impl Store {
         Ok(history)
     }
 
-    /// Counts of all these integrations together by step, oldest first, from the step of `from` to before `to`. Latencies are
-    /// there, reasons are not. At most 44,640 steps: the oldest.
+    /// Counts of all these integrations together by step, oldest first, from the step of `from` to before `to`. Numbers only:
+    /// neither latencies nor reasons. At most 44,640 steps: the oldest.
     pub async fn usage_history_of_all(
         &self,
         ids: &[IntegrationId],
@@ -126,7 +126,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut select = self.summed(ids, "start_at");
+        let mut select = wanted(ids);
+        select.push(") SELECT start_at, ").push(SUMS).push("0 AS none FROM (");
         let piece = buckets::Piece { step, from: step.floor(from), to };
         select.push(
             "SELECT u.* FROM wanted JOIN usage_rollups AS u ON u.integration = wanted.id AND u.facet = ",
@@ -137,7 +138,9 @@ impl Store {
         select.push(") AS rows GROUP BY start_at ORDER BY start_at LIMIT ").bind(POINTS_MAX);
         let mut history = Vec::new();
         for row in self.db().select(select).await? {
-            history.push((row.time("start_at")?, summed_row(&row)?));
+            let mut totals = Totals::default();
+            totals.add_numbers(&row)?;
+            history.push((row.time("start_at")?, totals));
         }
         Ok(history)
     }
@@ -156,7 +159,12 @@ impl Store {
         if pieces.is_empty() || ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut select = self.summed(ids, "integration");
+        let mut select = wanted(ids);
+        select.push(") SELECT integration, ").push(SUMS);
+        select.push(match self.kind() {
+            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
+            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
+        });
         for (index, piece) in pieces.iter().enumerate() {
             // Each integration and piece of the span is one walk in the table; the database adds up.
             select.push(if index == 0 { "SELECT u.* " } else { " UNION ALL SELECT u.* " });
@@ -168,35 +176,25 @@ impl Store {
         select.push(") AS rows GROUP BY integration ORDER BY integration");
         let mut each = Vec::new();
         for row in self.db().select(select).await? {
-            each.push((row.word("integration")?, summed_row(&row)?));
+            let mut totals = Totals::default();
+            totals.add_numbers(&row)?;
+            totals.latency = sketches(&row.text("latency")?)?;
+            each.push((row.word("integration")?, totals));
         }
         Ok(each)
     }
-
-    /// Begins to sum up what was counted of these integrations by a column: what follows selects rows of them.
-    fn summed(&self, ids: &[IntegrationId], by: &'static str) -> Statement {
-        let mut select = Statement::new("WITH wanted (id) AS (VALUES ");
-        for (index, id) in ids.iter().enumerate() {
-            if index > 0 {
-                select.push(", ");
-            }
-            select.bind_all([id.into()]);
-        }
-        select.push(") SELECT ").push(by).push(", ").push(SUMS);
-        select.push(match self.kind() {
-            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
-            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
-        });
-        select
-    }
 }
 
-/// A row of sums.
-fn summed_row(row: &Row) -> Result<Totals> {
-    let mut totals = Totals::default();
-    totals.add_numbers(row)?;
-    totals.latency = sketches(&row.text("latency")?)?;
-    Ok(totals)
+/// Begins to name integrations; what follows closes the parenthesis.
+fn wanted(ids: &[IntegrationId]) -> Statement {
+    let mut select = Statement::new("WITH wanted (id) AS (VALUES ");
+    for (index, id) in ids.iter().enumerate() {
+        if index > 0 {
+            select.push(", ");
+        }
+        select.bind_all([id.into()]);
+    }
+    select
 }
 
 /// Adds up sketches that the database wrote one after the other.

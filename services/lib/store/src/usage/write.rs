@@ -74,16 +74,24 @@ fn seen(id: &EventId, usage: &UsageCounted) -> (i64, i64) {
 /// Marks events as counted, and says for each whether it was not before.
 async fn take(tx: &mut Tx, events: &[(EventId, UsageCounted)]) -> Result<Vec<bool>> {
     let keys: Vec<(i64, i64)> = events.iter().map(|(id, usage)| seen(id, usage)).collect();
-    let rows: Vec<Vec<Value>> = keys.iter().map(|(hour, id)| values![*hour, *id].to_vec()).collect();
-    let taken = tx
-        .insert(
-            "INSERT INTO usage_seen (hour, id) VALUES ",
-            &rows,
-            " ON CONFLICT DO NOTHING RETURNING hour, id",
-        )
-        .await?;
-    let taken = taken.iter().map(|row| Ok((row.int("hour")?, row.int("id")?)));
-    let mut new: HashSet<(i64, i64)> = taken.collect::<Result<_>>()?;
+    let mut known: HashSet<(i64, i64)> = HashSet::new();
+    for part in keys.chunks(ROWS_PER_READ) {
+        let mut select = Statement::new("WITH wanted (hour, id) AS (VALUES ");
+        for (number, (hour, id)) in part.iter().enumerate() {
+            if number > 0 {
+                select.push(", ");
+            }
+            select.bind_all(values![*hour, *id]);
+        }
+        select.push(
+            ") SELECT s.hour, s.id FROM wanted CROSS JOIN usage_seen AS s
+             WHERE s.hour = wanted.hour AND s.id = wanted.id",
+        );
+        let (sql, values) = select.finish();
+        for row in tx.all(sql, &values).await? {
+            known.insert((row.int("hour")?, row.int("id")?));
+        }
+    }
     // Those that were counted before there was this table.
     let before = tx.optional("SELECT 1 AS n FROM inbox WHERE consumer = 'meter' LIMIT 1", &[]).await?;
     if before.is_some() {
@@ -94,11 +102,15 @@ async fn take(tx: &mut Tx, events: &[(EventId, UsageCounted)]) -> Result<Vec<boo
             counted.iter().map(|row| row.text("event_id")).collect::<Result<_>>()?;
         for ((id, _), key) in events.iter().zip(&keys) {
             if counted.contains(id.as_str()) {
-                new.remove(key);
+                known.insert(*key);
             }
         }
     }
-    Ok(keys.iter().map(|key| new.remove(key)).collect())
+    let fresh: Vec<bool> = keys.iter().map(|key| known.insert(*key)).collect();
+    let new = keys.iter().zip(&fresh).filter(|(_, fresh)| **fresh);
+    let rows: Vec<Vec<Value>> = new.map(|((hour, id), _)| values![*hour, *id].to_vec()).collect();
+    tx.insert("INSERT INTO usage_seen (hour, id) VALUES ", &rows, "").await?;
+    Ok(fresh)
 }
 
 /// What was counted so far of the months of integrations with a plan.
