@@ -26,7 +26,7 @@ const IMPATIENT: [(&str, &str); 5] = [
 ];
 
 /// The servers, and what every role has in its environment.
-struct City {
+pub(super) struct City {
     nats: Nats,
     _bao: Bao,
     database: Database,
@@ -35,7 +35,7 @@ struct City {
 }
 
 impl City {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let (nats, bao, database) = tokio::join!(Nats::start(Gate::Nkey), Bao::start(), Database::make());
         let mut environment = [nats.environment(), bao.environment()].concat();
         environment.push(("DATABASE_URL", database.url.clone()));
@@ -44,8 +44,13 @@ impl City {
         Self { nats, _bao: bao, database, directory, environment }
     }
 
+    /// A connection of its own.
+    pub(super) async fn bus(&self) -> Bus {
+        Bus::connect(&self.nats.settings()).await.expect("a connection")
+    }
+
     /// A process with one role, which calls itself `<role>/<instance>`.
-    async fn role(&self, role: &str, instance: &str) -> Program {
+    pub(super) async fn role(&self, role: &str, instance: &str) -> Program {
         let data = self.directory.path().join(format!("{role}-{instance}"));
         let launch =
             Launch::run(&[role], &data).with_all(&self.environment).with("SIGNALBOX_INSTANCE", instance);
@@ -54,7 +59,7 @@ impl City {
 }
 
 /// Who calls the api of this process, and the gateway of that one.
-fn caller(api: &Program, gateway: &Program) -> Client {
+pub(super) fn caller(api: &Program, gateway: &Program) -> Client {
     Client::at(&api.url("api"), &gateway.url("gateway"), &gateway.url("admin"), ADMIN_TOKEN)
 }
 

@@ -31,6 +31,8 @@ mod own_providers;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod rules;
