@@ -201,6 +201,8 @@ impl Limit {
             timezone: self.timezone.clone().or_else(|| self.per.map(|_| "UTC".to_owned())),
             kind: Some(match self.kind {
                 LimitKind::Rolling => Kind::Rolling,
+                // Where a window has no name nobody says when it begins: then any stretch of its length counts.
+                LimitKind::Calendar if self.per.is_none() => Kind::Rolling,
                 LimitKind::Calendar => Kind::Calendar,
                 LimitKind::Bucket => Kind::Bucket,
             }),
