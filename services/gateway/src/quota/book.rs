@@ -91,7 +91,7 @@ impl Book {
     /// The pot of a limit: the one that is there already, with what is new of the limit, or a new one. Nothing when its
     /// name is too long for a key.
     pub(crate) fn pot(&self, owner: &str, limit: &Limit, has_parts: bool) -> Option<Arc<Pot>> {
-        let name = format!("{}/{}{}", limit.name, tag(limit), if has_parts { "/parts" } else { "" });
+        let name = key::limit(limit, has_parts);
         let key = key::of(owner, &name, None)?;
         let mut pots = lock(&self.pots);
         if let Some(pot) = pots.get(&key) {
@@ -226,17 +226,6 @@ impl Kept {
         if let Some(window) = lock(&self.keeper).window() {
             *lock(&self.said) = Some((used, window));
         }
-    }
-}
-
-/// What makes a limit another one: when its units come again.
-fn tag(limit: &Limit) -> String {
-    match &limit.span {
-        model::quota::Span::Calendar { per, zone } => {
-            format!("{per:?} {}", zone.iana_name().unwrap_or("UTC"))
-        }
-        model::quota::Span::Rolling { millis } => format!("{millis} ms"),
-        model::quota::Span::Concurrent => "at once".to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@
 //! what it may have spent last has come home.
 
 mod ghost;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,11 @@ pub const SHARE_MS: u64 = 15_000;
 /// For how long nothing is granted after a ledger went back, in milliseconds: until then everyone who holds something has
 /// said so again.
 pub const QUIET_MS: u64 = 60_000;
+
+/// A holder that was not heard for so long is not thought to want anything, in milliseconds.
+const HEARD_MS: u64 = 60_000;
+/// Which part of a share may be at home where all of it is thought to be in use.
+const SLACK: u64 = 64;
 
 /// Who holds a lease: a gateway and how often it began anew, `g1/3`. A process that starts is another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
