@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use model::Timestamp;
 use model::quota::clock::{Clock, Now};
 use model::quota::{Limit, key};
+use model::{IntegrationId, Timestamp};
 use tokio::sync::Notify;
 
 use super::keeper::Keeper;
@@ -49,7 +49,10 @@ pub(crate) struct Book {
 pub(crate) struct Pot {
     owner: String,
     name: String,
+    /// As it is kept: the smallest of all that say how much it is.
     limit: Mutex<Limit>,
+    /// What each integration says that counts for it, for as long as that holds.
+    said: Mutex<BTreeMap<IntegrationId, (Weak<()>, Limit)>>,
     whole: Option<Arc<Kept>>,
     parts: RwLock<HashMap<String, Arc<Kept>>>,
 }
@@ -88,25 +91,35 @@ impl Book {
         }
     }
 
-    /// The pot of a limit: the one that is there already, with what is new of the limit, or a new one. Nothing when its
-    /// name is too long for a key.
-    pub(crate) fn pot(&self, owner: &str, limit: &Limit, has_parts: bool) -> Option<Arc<Pot>> {
+    /// The pot of a limit: the one that is there already, with what is new of the limit, or a new one, and what must be
+    /// held for as long as this integration says how much it is. Where integrations with one key say different amounts, the smallest
+    /// holds. Nothing when its name is too long for a key.
+    pub(crate) fn pot(
+        &self,
+        by: &IntegrationId,
+        owner: &str,
+        limit: &Limit,
+        has_parts: bool,
+    ) -> Option<(Arc<Pot>, Arc<()>)> {
+        let word = Arc::new(());
         let name = key::limit(limit, has_parts);
         let key = key::of(owner, &name, None)?;
         let mut pots = lock(&self.pots);
         if let Some(pot) = pots.get(&key) {
-            pot.set_limit(limit);
-            return Some(pot.clone());
+            lock(&pot.said).insert(by.clone(), (Arc::downgrade(&word), limit.clone()));
+            pot.agree();
+            return Some((pot.clone(), word));
         }
         let whole = (!has_parts).then(|| Arc::new(self.keep(key.clone(), limit)));
         let pot = Pot {
             owner: owner.to_owned(),
             name,
             limit: Mutex::new(limit.clone()),
+            said: Mutex::new(BTreeMap::from([(by.clone(), (Arc::downgrade(&word), limit.clone()))])),
             whole,
             parts: RwLock::default(),
         };
-        Some(pots.entry(key).or_insert(Arc::new(pot)).clone())
+        Some((pots.entry(key).or_insert(Arc::new(pot)).clone(), word))
     }
 
     fn keep(&self, key: String, limit: &Limit) -> Kept {
@@ -123,9 +136,11 @@ impl Book {
         }
     }
 
-    /// Lets go of the pots that no configuration has any more; what they hold is given back.
+    /// Lets go of the pots that no configuration has any more; what they hold is given back. Of the others it is heard again
+    /// how much they are.
     pub(crate) fn tidy(&self) {
         let mut pots = lock(&self.pots);
+        pots.values().for_each(|pot| pot.agree());
         // Whoever has a pot holds it; here nobody can get a new one meanwhile.
         let gone: Vec<String> =
             pots.iter().filter(|(_, pot)| Arc::strong_count(pot) == 1).map(|(key, _)| key.clone()).collect();
@@ -207,9 +222,16 @@ impl Pot {
         self.whole.as_ref()
     }
 
-    fn set_limit(&self, limit: &Limit) {
-        *lock(&self.limit) = limit.clone();
-        self.all().iter().for_each(|kept| lock(&kept.keeper).set_limit(limit));
+    /// Takes the smallest amount of those that are said.
+    fn agree(&self) {
+        let mut said = lock(&self.said);
+        said.retain(|_, (word, _)| word.strong_count() > 0);
+        let Some((_, limit)) = said.values().min_by_key(|(_, limit)| limit.amount) else { return };
+        let mut known = lock(&self.limit);
+        if (known.amount, known.replicas) != (limit.amount, limit.replicas) {
+            *known = limit.clone();
+            self.all().iter().for_each(|kept| lock(&kept.keeper).set_limit(limit));
+        }
     }
 
     fn all(&self) -> Vec<Arc<Kept>> {

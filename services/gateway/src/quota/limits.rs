@@ -42,6 +42,8 @@ pub(super) struct Rule {
     pub(super) amount: u64,
     pub(super) is_calendar: bool,
     pot: Arc<Pot>,
+    /// For as long as it is there, its amount holds for all that share the pot.
+    _said: Arc<()>,
 }
 
 /// What a call is, as far as limits go by it.
@@ -246,7 +248,7 @@ fn rule(book: &Book, given: &Integration, quota: Quota, replicas: u32) -> Option
         _ => given.id.to_string(),
     };
     let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
-    let pot = book.pot(&owner, &limit, has_parts)?;
+    let (pot, said) = book.pot(&given.id, &owner, &limit, has_parts)?;
     let is_calendar = matches!(limit.span, Span::Calendar { .. });
-    Some(Rule { quota, amount: limit.amount, is_calendar, pot })
+    Some(Rule { quota, amount: limit.amount, is_calendar, pot, _said: said })
 }

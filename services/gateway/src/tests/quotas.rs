@@ -196,6 +196,29 @@ async fn each_caller_has_its_own_limit_where_it_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_different_amounts_for_one_key_the_smallest_holds() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let limit = |requests: u64, id: &str| {
+        let mut limit = quota(json!({ "requests": requests, "scope": "credential" }));
+        limit["key"] = json!(id);
+        limit
+    };
+    house.key("shared", &[("api_key", "k")]).await;
+    house
+        .configure(|s| {
+            integration(s, "a", &provider.url(), limit(3, "shared"));
+            integration(s, "b", &provider.url(), limit(50, "shared"));
+        })
+        .await;
+    let both = async || storm(&house, 6, "/p/b/x").await + storm(&house, 6, "/p/a/x").await;
+    assert_eq!(both().await, 3);
+    // When who wants less is gone, the other one's word holds.
+    house.configure(|s| drop(s.integrations.remove("a"))).await;
+    eventually("that more may go", || async { (storm(&house, 6, "/p/b/x").await == 6).then_some(()) }).await;
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_weigh_by_their_path_and_heavier_ones_than_the_limit_never_go() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     let weights = json!([{ "path": "/heavy", "units": 4 }, { "path": "/free", "units": 0 }]);
