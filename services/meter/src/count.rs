@@ -11,17 +11,32 @@ use metrics::counter;
 use model::usage::UsageCounted;
 use model::{EventId, IntegrationId, Timestamp};
 use store::Plans;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::telemetry::COUNTED;
 use crate::{Meter, notice, unpriced};
 
+/// Counts a batch on a task of its own, so that one is read and added up while another is written and a third is pulled.
 pub(crate) async fn count(meter: &Meter, messages: Vec<Message>) -> Vec<Outcome> {
+    let meter = meter.clone();
+    let counting = tokio::spawn(async move { together(&meter, &messages).await });
+    match AbortOnDropHandle::new(counting).await {
+        Ok(outcomes) => outcomes,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process stops: whatever has no outcome comes again.
+            Err(_) => Vec::new(),
+        },
+    }
+}
+
+async fn together(meter: &Meter, messages: &[Message]) -> Vec<Outcome> {
     let mut outcomes = vec![Outcome::Done; messages.len()];
     let (mut events, mut places) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     for (place, message) in messages.iter().enumerate() {
-        match message.decode::<UsageCounted>() {
-            Ok(event) => {
-                events.push((event.id, event.data));
+        match message.fact::<UsageCounted>() {
+            Ok(usage) => {
+                events.push((message.envelope.id.clone(), usage));
                 places.push(place);
             }
             Err(error) => outcomes[place] = Outcome::Reject(error.to_string()),

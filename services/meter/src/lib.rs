@@ -49,6 +49,7 @@ struct Meter {
     store: Store,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
     forecasts: forecasts::Forecasts,
+    ledgers: rules::Ledgers,
     /// Rung when something new was counted.
     fresh: Arc<Notify>,
 }
@@ -59,7 +60,14 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let Doors { bus, store } = doors;
     let snapshot = bus.snapshots(stopping.clone()).await?;
     let forecasts = forecasts::Forecasts::default();
-    let meter = Meter { bus: bus.clone(), store, snapshot, forecasts, fresh: Arc::default() };
+    let meter = Meter {
+        bus: bus.clone(),
+        store,
+        snapshot,
+        forecasts,
+        ledgers: rules::Ledgers::default(),
+        fresh: Arc::default(),
+    };
 
     let counting = meter.clone();
     let count = bus
@@ -73,15 +81,17 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let sweep = notice::sweep(meter.clone(), stopping.clone());
     let anomalies = anomalies::run(meter.clone(), settings.meter_watched_series, stopping.clone());
     let rules = rules::watch(meter.clone(), stopping.clone());
+    let ledgers = rules::follow(meter.clone(), stopping.clone());
     let uptime = uptime::run(meter.clone(), stopping.clone());
     let trials = rules::answers(meter, stopping);
-    let (count, keep, answers, sweep, anomalies, rules, uptime, trials) =
-        tokio::join!(count, keep, answers, sweep, anomalies, rules, uptime, trials);
+    let (count, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials) =
+        tokio::join!(count, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials);
     count?;
     keep?;
     answers?;
     anomalies?;
     rules?;
+    ledgers?;
     uptime?;
     trials?;
     sweep

@@ -6,6 +6,7 @@
 mod book;
 mod figure;
 mod judge;
+mod leased;
 mod plan;
 mod record;
 mod slow;
@@ -21,6 +22,7 @@ pub(crate) mod tests;
 
 pub(crate) use book::Book;
 pub(crate) use figure::Span;
+pub(crate) use leased::{Ledgers, follow};
 pub(crate) use plan::source_of;
 pub(crate) use watch::watch;
 

@@ -41,6 +41,8 @@ pub(crate) struct Sum {
 pub(crate) enum Figure {
     /// The share of a quota's requests that is used in its window.
     Used { limit: u64, per: Window, zone: String },
+    /// The share of a leased limit that is in use, as its ledger says, and when its window ends.
+    Leased { share: f64, resets_at: Option<Timestamp> },
     /// The share of a budget that is spent in its window.
     Spent { limit: u64, per: Window, zone: String },
     /// The share of a quota or budget that is expected to be used when its window ends.
@@ -65,7 +67,7 @@ impl Figure {
                 vec![Span { from: window::at(at, *per, zone).from, to: at }]
             }
             Self::ErrorRate { window, .. } | Self::ResponseTime { window, .. } => vec![back(at, *window)],
-            Self::Up { .. } => Vec::new(),
+            Self::Up { .. } | Self::Leased { .. } => Vec::new(),
             Self::Burn { window, .. } => {
                 vec![back(at, *window), back(at, Period::secs(window.as_secs() / SHORT_WINDOW))]
             }
@@ -74,6 +76,9 @@ impl Figure {
 
     /// What it says, from the sums of [`Self::spans`] in their order. What is expected is said by [`Self::ahead`].
     pub(crate) fn read(&self, sums: &[Sum]) -> Reading {
+        if let Self::Leased { share, .. } = self {
+            return Reading::Value(*share);
+        }
         let [first, rest @ ..] = sums else { return Reading::Nothing };
         let enough = |min: &u64| first.requests >= whole(*min).max(1.0);
         match self {
@@ -91,6 +96,7 @@ impl Figure {
             | Self::ResponseTime { .. }
             | Self::Burn { .. }
             | Self::Heading { .. }
+            | Self::Leased { .. }
             | Self::Up { .. } => Reading::Nothing,
         }
     }
@@ -123,7 +129,11 @@ impl Figure {
             Self::ErrorRate { window, .. }
             | Self::ResponseTime { window, .. }
             | Self::Burn { window, .. } => Some(at.minus(window.length().min(SETTLE))),
-            Self::Used { .. } | Self::Spent { .. } | Self::Heading { .. } | Self::Up { .. } => None,
+            Self::Used { .. }
+            | Self::Leased { .. }
+            | Self::Spent { .. }
+            | Self::Heading { .. }
+            | Self::Up { .. } => None,
         }
     }
 
@@ -138,6 +148,7 @@ impl Figure {
             Self::Used { per, zone, .. }
             | Self::Spent { per, zone, .. }
             | Self::Heading { per, zone, .. } => Some(window::at(at, *per, zone).to),
+            Self::Leased { resets_at, .. } => *resets_at,
             Self::ErrorRate { .. } | Self::ResponseTime { .. } | Self::Burn { .. } | Self::Up { .. } => None,
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Target {
     pub(crate) integration: Option<IntegrationId>,
     pub(crate) provider: Option<String>,
     pub(crate) quota: Option<String>,
+    /// The caller, token or endpoint whose part of a quota it is.
+    pub(crate) part: Option<String>,
     pub(crate) budget: Option<Slug>,
     /// What it is for people: `polygon-main`, `the budget llm (integration openai)`.
     pub(crate) name: String,
@@ -235,7 +237,7 @@ pub(crate) fn source_of(scope: &Scope) -> Source {
     }
 }
 
-fn terms(rule: &Rule, bands: Vec<f64>) -> Terms {
+pub(super) fn terms(rule: &Rule, bands: Vec<f64>) -> Terms {
     let first = bands.first().copied().unwrap_or(1.0);
     Terms {
         resolve_at: rule.resolve_at.unwrap_or(first),
@@ -246,6 +248,6 @@ fn terms(rule: &Rule, bands: Vec<f64>) -> Terms {
     }
 }
 
-fn share(ratio: Ratio) -> f64 {
+pub(super) fn share(ratio: Ratio) -> f64 {
     f64::from(ratio.millionths()) / 1e6
 }

@@ -116,6 +116,7 @@ fn data(check: &Check, band: usize, since: Timestamp, value: f64, at: Timestamp)
     match rule.kind {
         RuleKind::NearLimit | RuleKind::Exhausted => {
             put("quota", json!(check.target.quota));
+            put("part", json!(check.target.part));
             put("used", json!((value * whole(check)).round()));
             put("limit", json!(check.target.whole));
             put("percent", json!((value * 100.0).floor()));

@@ -53,7 +53,15 @@ impl House {
         store.commit(change, Timestamp::now()).await.expect("a configuration");
         let snapshot = bus.snapshots(CancellationToken::new()).await.expect("a bucket");
         let forecasts = forecasts::Forecasts::default();
-        let meter = Meter { bus, store, snapshot, forecasts, fresh: Arc::default() };
+        let meter = Meter {
+            bus,
+            store,
+            snapshot,
+            forecasts,
+            ledgers: super::Ledgers::default(),
+            fresh: Arc::default(),
+        };
+        meter.ledgers.begin(std::iter::empty());
         Self { meter, _server: server, _folder: folder }
     }
 

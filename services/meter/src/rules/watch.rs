@@ -4,7 +4,7 @@
 //! that tell of it, each write over the version that was read: should two lead for a moment, one of them tells. What fires
 //! and what waits is in the database; a wait that began before this process led is found again in the recorded minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -146,7 +146,9 @@ impl Term {
         let sums = sums(meter, &self.checks, &all, at).await?;
         self.slow.refresh(meter, &self.checks, &all, at).await?;
         let mut firing = 0_u32;
-        let checks = std::mem::take(&mut self.checks);
+        let known = self.checks.len();
+        self.checks.extend(meter.ledgers.checks(&self.book, at));
+        let mut checks = std::mem::take(&mut self.checks);
         let mut outcome = Ok(());
         for check in &checks {
             let reading = reading(check, &sums, &self.slow, at);
@@ -157,10 +159,13 @@ impl Term {
             let state = self.kept.get(&key(check)).map(|(kept, _)| kept.state);
             firing += u32::from(matches!(state, Some(State::Firing { .. })));
         }
+        if outcome.is_ok() {
+            gauge!(RULES_FIRING).set(f64::from(firing));
+            outcome = self.forget(meter, &checks, at).await;
+        }
+        checks.truncate(known);
         self.checks = checks;
-        outcome?;
-        gauge!(RULES_FIRING).set(f64::from(firing));
-        self.forget(meter, at).await
+        outcome
     }
 
     /// Judges one check, and writes what changed.
@@ -228,11 +233,12 @@ impl Term {
     }
 
     /// Ends what nobody looks at any more: its rule is gone or switched off, or what it was about is gone.
-    async fn forget(&mut self, meter: &Meter, at: Timestamp) -> anyhow::Result<()> {
-        if self.kept.is_empty() {
+    async fn forget(&mut self, meter: &Meter, checks: &[Check], at: Timestamp) -> anyhow::Result<()> {
+        // Whether limits are used nobody knows before all ledgers were read.
+        if self.kept.is_empty() || !meter.ledgers.are_known() {
             return Ok(());
         }
-        let looked: std::collections::BTreeSet<Key> = self.checks.iter().map(key).collect();
+        let looked: BTreeSet<Key> = checks.iter().map(key).collect();
         let gone: Vec<Key> = self.kept.keys().filter(|key| !looked.contains(*key)).cloned().collect();
         for key in gone {
             let Some((kept, version)) = self.kept.get(&key).cloned() else { continue };
