@@ -41,6 +41,11 @@ fn bucket(micros: u64) -> usize {
     128 + (power as usize - 7) * PER_POWER + within
 }
 
+/// Which of the powers a bucket is in.
+fn power_of(bucket: usize) -> u8 {
+    u8::try_from(bucket / PER_POWER).unwrap_or(u8::MAX)
+}
+
 /// The middle of a bucket, in microseconds.
 fn middle(bucket: usize) -> u64 {
     if bucket < 128 {
@@ -52,6 +57,10 @@ fn middle(bucket: usize) -> u64 {
 }
 
 impl Sketch {
+    /// What stands between sketches that are kept one after the other: a distance of nothing, written longer than
+    /// [`Sketch::to_bytes`] writes it.
+    pub const BETWEEN: [u8; 2] = [0x80, 0x00];
+
     /// Counts a time in microseconds. Takes memory only where its power of two is new.
     pub fn add(&mut self, micros: u64) {
         self.add_to(bucket(micros), 1);
@@ -65,7 +74,12 @@ impl Sketch {
     }
 
     fn add_to(&mut self, bucket: usize, count: u64) {
-        let power = u8::try_from(bucket / PER_POWER).unwrap_or(u8::MAX);
+        let place = &mut self.power(power_of(bucket))[bucket % PER_POWER];
+        *place = place.saturating_add(count);
+    }
+
+    /// The counts of a power of two; takes memory for them where there are none.
+    fn power(&mut self, power: u8) -> &mut [u64; PER_POWER] {
         let at = match self.powers.iter().position(|(known, _)| *known >= power) {
             Some(at) if self.powers[at].0 == power => at,
             at => {
@@ -74,14 +88,19 @@ impl Sketch {
                 at
             }
         };
-        let place = &mut self.powers[at].1[bucket % PER_POWER];
-        *place = place.saturating_add(count);
+        &mut self.powers[at].1
     }
 
     /// Adds what others counted.
     pub fn merge(&mut self, more: &Self) {
-        for (bucket, count) in more.buckets() {
-            self.add_to(bucket, count);
+        if self.is_empty() {
+            self.powers.clone_from(&more.powers);
+            return;
+        }
+        for (power, counts) in &more.powers {
+            for (place, count) in self.power(*power).iter_mut().zip(counts.iter()) {
+                *place = place.saturating_add(*count);
+            }
         }
     }
 
@@ -128,10 +147,17 @@ impl Sketch {
         bytes
     }
 
-    /// Adds what was kept as bytes; whether they could be read. What came before a fault counts.
+    /// Adds what was kept as bytes; whether they could be read. What came before a fault counts. [`Sketch::BETWEEN`] stands
+    /// between the bytes of one sketch and those of the next.
     pub fn merge_bytes(&mut self, mut bytes: &[u8]) -> bool {
         let mut bucket = 0_usize;
+        // Where the bucket before was: most are of the same power.
+        let mut near = 0;
         while !bytes.is_empty() {
+            if let Some(next) = bytes.strip_prefix(&Self::BETWEEN) {
+                (bytes, bucket) = (next, 0);
+                continue;
+            }
             let (Some(distance), Some(count)) = (read_varint(&mut bytes), read_varint(&mut bytes)) else {
                 return false;
             };
@@ -139,7 +165,13 @@ impl Sketch {
             if bucket >= BUCKETS {
                 return false;
             }
-            self.add_to(bucket, count);
+            let power = power_of(bucket);
+            if self.powers.get(near).is_none_or(|(known, _)| *known != power) {
+                self.power(power);
+                near = self.powers.iter().position(|(known, _)| *known == power).unwrap_or(0);
+            }
+            let place = &mut self.powers[near].1[bucket % PER_POWER];
+            *place = place.saturating_add(count);
         }
         true
     }
@@ -178,6 +210,11 @@ fn varint(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are small.
+    if let [byte @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*byte));
+    }
     let mut number = 0_u64;
     for (at, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
         number |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(at).ok()?)?;
@@ -286,6 +323,12 @@ mod tests {
             let mut read = Sketch::default();
             prop_assert!(read.merge_bytes(&all.to_bytes()));
             prop_assert_eq!(&read, &all);
+            let parts = [turned.to_bytes(), other.to_bytes(), Vec::new(), of(&[0, 7]).to_bytes()];
+            let mut joined = Sketch::default();
+            prop_assert!(joined.merge_bytes(&parts.join(&Sketch::BETWEEN[..])));
+            turned.merge(&other);
+            turned.merge(&of(&[0, 7]));
+            prop_assert_eq!(&joined, &turned);
             let text = serde_json::to_string(&all).expect("serialises");
             prop_assert_eq!(serde_json::from_str::<Sketch>(&text).expect("reads"), all);
         }
