@@ -28,6 +28,9 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(7);
 /// Rows in one `INSERT` or ids in one `IN (…)`: with 20 columns well below SQLite's 32,766 places.
 const ROWS_PER_STATEMENT: usize = 400;
 
+/// Rows in one statement that is kept prepared; what is left over goes in halves of it.
+const ROWS_KEPT: usize = 128;
+
 /// The database behind a store.
 pub(crate) enum Db {
     /// `writer` has one connection. In memory `readers` is the same pool.
@@ -192,6 +195,28 @@ impl Tx {
             returned.extend(self.all(sql, &values).await?);
         }
         Ok(returned)
+    }
+
+    /// Inserts many rows with few statements, all kept prepared: for what is inserted all the time. `head` ends before the
+    /// first `(`; `tail` begins with a space. Says how many rows were touched.
+    pub(crate) async fn insert_kept<const COLUMNS: usize>(
+        &mut self,
+        head: &'static str,
+        rows: &[[Value; COLUMNS]],
+        tail: &'static str,
+    ) -> Result<u64> {
+        let (mut touched, mut left, mut some) = (0, rows, ROWS_KEPT);
+        while !left.is_empty() {
+            while some > left.len() {
+                some /= 2;
+            }
+            let sql = Statement::rows(head, some, COLUMNS, tail);
+            while let Some((now, later)) = left.split_at_checked(some) {
+                touched += self.execute(sql.clone(), now.as_flattened()).await?;
+                left = later;
+            }
+        }
+        Ok(touched)
     }
 
     /// Executes `head` followed by `IN`-lists of the values, some hundred a statement.

@@ -17,6 +17,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read SQLite.
 const SQLITE_READERS: u32 = 4;
+/// What a connection that writes SQLite may keep of the file in memory, in KiB (negative: SQLite's way to say so), and one that
+/// reads. Less, and a large transaction or a sort goes through the disk; it is taken only as it is used.
+const SQLITE_CACHE_KIB: [&str; 2] = ["-16384", "-8192"];
+/// Pages of the log after which SQLite takes them into the file: 32 MiB, so that what changes all the time is written there
+/// less often.
+const SQLITE_LOG_PAGES: &str = "8192";
 /// Connections to PostgreSQL of one process.
 const POSTGRES_CONNECTIONS: u32 = 10;
 /// How long PostgreSQL lets a statement wait for a lock, run, and lets a transaction idle, in milliseconds.
@@ -54,7 +60,8 @@ impl Db {
         owned_only(path).map_err(|error| Error::Url(format!("open {}: {error}", path.display())))?;
         let options = sqlite_options().filename(path);
         let writer = sqlite_pool(1).connect_with(options.clone()).await?;
-        let readers = sqlite_pool(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        let options = options.pragma("query_only", "ON").pragma("cache_size", SQLITE_CACHE_KIB[1]);
+        let readers = sqlite_pool(SQLITE_READERS).connect_with(options).await?;
         Ok(Self::Sqlite { writer, readers })
     }
 
@@ -99,6 +106,8 @@ fn sqlite_options() -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
         .pragma("secure_delete", "ON")
+        .pragma("cache_size", SQLITE_CACHE_KIB[0])
+        .pragma("wal_autocheckpoint", SQLITE_LOG_PAGES)
 }
 
 /// Connections are kept: a database in memory lives as long as its connection.

@@ -14,6 +14,8 @@ pub(crate) enum Sql {
     Fixed(&'static str),
     /// Put together by [`Statement`]; not kept prepared, because there are many.
     Built(Built),
+    /// Put together alike again and again; prepared once a connection.
+    Kept(Built),
 }
 
 /// A text that was put together.
@@ -26,19 +28,24 @@ pub(crate) struct Built {
     nameless: Option<String>,
 }
 
+impl Built {
+    fn without_names(self) -> Self {
+        let Self { numbered, nameless } = self;
+        Self { numbered: nameless.unwrap_or(numbered), nameless: None }
+    }
+}
+
 impl Sql {
     pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Fixed(_))
+        matches!(self, Self::Fixed(_) | Self::Kept(_))
     }
 
     /// The same with nameless places where that is the same.
     pub(super) fn without_names(self) -> Self {
         match self {
-            Self::Built(Built { numbered, nameless: Some(nameless) }) => {
-                drop(numbered);
-                Self::Built(Built { numbered: nameless, nameless: None })
-            }
-            as_it_is => as_it_is,
+            Self::Built(built) => Self::Built(built.without_names()),
+            Self::Kept(built) => Self::Kept(built.without_names()),
+            as_it_is @ Self::Fixed(_) => as_it_is,
         }
     }
 }
@@ -54,7 +61,7 @@ impl SqlSafeStr for Sql {
         match self {
             Self::Fixed(text) => text.into_sql_str(),
             // Safe: `Statement` takes fixed pieces only and numbers the places itself.
-            Self::Built(built) => AssertSqlSafe(built.numbered).into_sql_str(),
+            Self::Built(built) | Self::Kept(built) => AssertSqlSafe(built.numbered).into_sql_str(),
         }
     }
 }
@@ -127,6 +134,18 @@ impl Statement {
         let word = if self.filtered { " AND " } else { " WHERE " };
         self.filtered = true;
         self.push(word)
+    }
+
+    /// The text alone of `rows` times `columns` places, `(…), (…)`, between two pieces: prepared once a connection, so it must
+    /// be one of few.
+    pub(crate) fn rows(head: &'static str, rows: usize, columns: usize, tail: &'static str) -> Sql {
+        let mut statement = Self::new(head);
+        for row in 0..rows {
+            statement.push(if row == 0 { "" } else { ", " });
+            statement.bind_all((0..columns).map(|_| Value::Int(None)));
+        }
+        statement.push(tail);
+        Sql::Kept(statement.text)
     }
 
     pub(crate) fn finish(self) -> (Sql, Vec<Value>) {
