@@ -34,7 +34,7 @@ mod tests;
 use std::sync::Arc;
 
 use model::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 pub use alerts::{AlertFilter, AlertRow, AlertWrite};
 pub use answered::{Answered, Begin};
@@ -61,6 +61,8 @@ pub struct Store {
 
 struct Inner {
     db: Db,
+    /// Roll-ups of usage as this process wrote them last.
+    usage: Mutex<usage::Remembered>,
     /// Rung after each transaction that wrote to the outbox.
     written: Notify,
 }
@@ -73,7 +75,7 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self> {
         let db = Db::connect(url).await?;
         migrate::migrate(&db, Timestamp::now()).await?;
-        Ok(Self { inner: Arc::new(Inner { db, written: Notify::new() }) })
+        Ok(Self { inner: Arc::new(Inner { db, usage: Mutex::default(), written: Notify::new() }) })
     }
 
     /// `sqlite` or `postgresql`.

@@ -27,6 +27,7 @@ const SQLITE: &[Step] = &[
     Step { version: 4, name: "uptime", text: include_str!("../migrations/sqlite/0004_uptime.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/sqlite/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/sqlite/0006_watched.sql") },
+    Step { version: 7, name: "turn", text: include_str!("../migrations/sqlite/0007_turn.sql") },
 ];
 const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
@@ -35,6 +36,7 @@ const POSTGRES: &[Step] = &[
     Step { version: 4, name: "uptime", text: include_str!("../migrations/postgres/0004_uptime.sql") },
     Step { version: 5, name: "rules", text: include_str!("../migrations/postgres/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/postgres/0006_watched.sql") },
+    Step { version: 7, name: "turn", text: include_str!("../migrations/postgres/0007_turn.sql") },
 ];
 
 /// How long a replica waits for another one that migrates.

@@ -8,6 +8,8 @@ mod buckets;
 mod keep;
 mod plan;
 mod read;
+mod rows;
+mod seen;
 mod totals;
 mod write;
 
@@ -15,6 +17,8 @@ pub use buckets::Step;
 pub use read::NAMES_MAX;
 pub use totals::Totals;
 pub use write::Plans;
+
+pub(crate) use rows::Remembered;
 
 /// How what passed is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -25,6 +25,8 @@ on_both! {
     each_integration_is_summed_up
     what_a_plan_includes_costs_nothing
     what_was_counted_before_there_were_rollups_stays
+    who_counts_beside_another_trusts_no_memory
+    what_was_forgotten_is_not_remembered
 }
 
 fn time(text: &str) -> Timestamp {
@@ -304,4 +306,51 @@ async fn what_was_counted_before_there_were_rollups_stays(Fresh { store, url }: 
         );
     }
     again.close().await;
+}
+
+/// Two processes count events of the same minutes in turns, some of them twice and some of them together.
+async fn who_counts_beside_another_trusts_no_memory(Fresh { store, url }: Fresh) {
+    let other = Store::open(&url).await.unwrap();
+    let mut naive = Totals::default();
+    for n in 0..40_u64 {
+        let second = i64::try_from(n % 7 * 20).unwrap();
+        let from = Timestamp::from_millis(time("2026-11-21T10:58:30Z").as_millis() + second * 1000);
+        let mut one = count(["/a", "/b"][usize::from(n % 3 == 0)], "user:ada", n + 1);
+        one.latency.add_times(1_000 * (n + 1), n + 1);
+        naive.requests += one.requests;
+        naive.latency.merge(&one.latency);
+        let first = (event(&format!("u{n}")), counted("polygon", from, vec![one.clone()]));
+        let again = (event(&format!("u{}", n / 2)), counted("polygon", from, vec![one]));
+        let again_from =
+            time("2026-11-21T10:58:30Z").as_millis() + i64::try_from(n / 2 % 7 * 20).unwrap() * 1000;
+        let again = (again.0, UsageCounted { from: Timestamp::from_millis(again_from), ..again.1 });
+        let counter = [&store, &store, &other][usize::try_from(n % 3).unwrap()];
+        let fresh = counter.count(&[first.clone(), again], &Plans::new()).await.unwrap();
+        assert_eq!(fresh, [true, false], "{n}");
+        assert_eq!(store.count(&[first], &Plans::new()).await.unwrap(), [false], "{n}");
+    }
+    let (from, to) = (time("2026-11-21T10:00:00Z"), time("2026-11-21T12:00:00Z"));
+    let days = (time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z"));
+    for (from, to) in [(from, to), days, (time("2026-11-21T10:58:00Z"), time("2026-11-21T11:02:00Z"))] {
+        let total = store.usage_total(&integration("polygon"), from, to).await.unwrap();
+        assert_eq!((total.requests, &total.latency), (naive.requests, &naive.latency));
+        let each = other.usage_of_each(&[integration("polygon")], Facet::All, "", from, to).await.unwrap();
+        assert_eq!((each[0].1.requests, &each[0].1.latency), (naive.requests, &naive.latency));
+        let by = other.usage_by(&integration("polygon"), Facet::Endpoint, from, to).await.unwrap();
+        assert_eq!(by.iter().map(|(_, sum)| sum.requests).sum::<u64>(), naive.requests);
+    }
+    other.close().await;
+}
+
+async fn what_was_forgotten_is_not_remembered(Fresh { store, .. }: Fresh) {
+    let usage = counted("polygon", time("2026-11-21T10:00:30Z"), vec![count("/a", "user:ada", 7)]);
+    let late = [(event("u1"), usage.clone()), (event("u2"), usage)];
+    store.count(&late[..1], &Plans::new()).await.unwrap();
+    let gone =
+        store.usage_purge(&integration("polygon"), Step::Minute, time("2026-11-22T00:00:00Z"), 100).await;
+    assert_eq!(gone.unwrap(), 3);
+    store.count(&late[1..], &Plans::new()).await.unwrap();
+    let minute = requests(&store, "2026-11-21T10:00:00Z", "2026-11-21T10:01:00Z").await;
+    let hour = requests(&store, "2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z").await;
+    assert_eq!((minute, hour), (7, 14));
 }

@@ -2,7 +2,7 @@
 
 use model::{IntegrationId, Timestamp};
 
-use super::{Facet, Step};
+use super::{Facet, Step, rows};
 use crate::db::{settle, values};
 use crate::{Result, Store};
 
@@ -35,7 +35,8 @@ impl Store {
         limit: u32,
     ) -> Result<u64> {
         let mut gone = 0;
-        for facet in Facet::EVERY {
+        // What tells of everything goes last: where it is there, so may be others.
+        for facet in Facet::EVERY.into_iter().rev() {
             let left = limit.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX));
             let (step, facet) = (step.number(), facet.number());
             let there = self
@@ -49,16 +50,22 @@ impl Store {
             if left == 0 || there.is_none() {
                 continue;
             }
-            gone += self
-                .db()
-                .execute(
-                    "DELETE FROM usage_rollups WHERE (integration, facet, step, start_at, name) IN
-                     (SELECT integration, facet, step, start_at, name FROM usage_rollups
-                      WHERE integration = $1 AND facet = $2 AND step = $3 AND start_at < $4
-                      ORDER BY start_at LIMIT $5)",
-                    &values![id, facet, step, before, left],
-                )
-                .await?;
+            gone += settle(|| async {
+                let mut tx = self.db().begin().await?;
+                let gone = tx
+                    .execute(
+                        "DELETE FROM usage_rollups WHERE (integration, facet, step, start_at, name) IN
+                         (SELECT integration, facet, step, start_at, name FROM usage_rollups
+                          WHERE integration = $1 AND facet = $2 AND step = $3 AND start_at < $4
+                          ORDER BY start_at LIMIT $5)",
+                        &values![id, facet, step, before, left],
+                    )
+                    .await?;
+                rows::turn(&mut tx).await?;
+                tx.commit().await?;
+                Ok(gone)
+            })
+            .await?;
         }
         Ok(gone)
     }

@@ -6,7 +6,7 @@ use model::usage::Sketch;
 use model::{IntegrationId, Timestamp};
 
 use super::{Facet, Step, Totals, buckets};
-use crate::db::Statement;
+use crate::db::{Statement, Value};
 use crate::{Error, Result, Store};
 
 /// Names that one answer has at most; the rest is in the total.
@@ -159,29 +159,35 @@ impl Store {
         if pieces.is_empty() || ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut select = wanted(ids);
-        select.push(") SELECT integration, ").push(SUMS);
-        select.push(match self.kind() {
-            "sqlite" => "group_concat(hex(latency), ';') AS latency FROM (",
-            _ => "string_agg(encode(latency, 'hex'), ';') AS latency FROM (",
-        });
+        let mut select = Statement::new("");
         for (index, piece) in pieces.iter().enumerate() {
-            // Each integration and piece of the span is one walk in the table; the database adds up.
-            select.push(if index == 0 { "SELECT u.* " } else { " UNION ALL SELECT u.* " });
-            select.push("FROM wanted JOIN usage_rollups AS u ON u.integration = wanted.id AND u.facet = ");
-            select.bind(facet.number());
+            // Each integration and piece of the span is one walk in the table, in order; the database adds up.
+            select.push(if index == 0 { "SELECT integration, " } else { " UNION ALL SELECT integration, " });
+            select.push(SUMS);
+            select.push(match self.kind() {
+                "sqlite" => "CAST(group_concat(latency, ",
+                _ => "string_agg(latency, ",
+            });
+            select.bind(Sketch::BETWEEN.as_slice());
+            select.push(match self.kind() {
+                "sqlite" => ") AS BLOB) AS latency",
+                _ => ") AS latency",
+            });
+            select.push(" FROM usage_rollups WHERE integration IN ");
+            select.bind_all(ids.iter().map(Value::from));
+            select.push(" AND facet = ").bind(facet.number());
             covered(&mut select, piece);
-            select.push(" AND u.name = ").bind(name);
+            select.push(" AND name = ").bind(name).push(" GROUP BY integration");
         }
-        select.push(") AS rows GROUP BY integration ORDER BY integration");
-        let mut each = Vec::new();
+        let mut each: BTreeMap<IntegrationId, Totals> = BTreeMap::new();
         for row in self.db().select(select).await? {
-            let mut totals = Totals::default();
+            let totals = each.entry(row.word("integration")?).or_default();
             totals.add_numbers(&row)?;
-            totals.latency = sketches(&row.text("latency")?)?;
-            each.push((row.word("integration")?, totals));
+            if !totals.latency.merge_bytes(&row.bytes("latency")?) {
+                return Err(Error::corrupt("column `latency`", "it is no sketch"));
+            }
         }
-        Ok(each)
+        Ok(each.into_iter().collect())
     }
 }
 
@@ -195,18 +201,6 @@ fn wanted(ids: &[IntegrationId]) -> Statement {
         select.bind_all([id.into()]);
     }
     select
-}
-
-/// Adds up sketches that the database wrote one after the other.
-fn sketches(text: &str) -> Result<Sketch> {
-    let mut all = Sketch::default();
-    for part in text.split(';') {
-        let bytes = hex::decode(part).map_err(|error| Error::corrupt("column `latency`", error))?;
-        if !all.merge_bytes(&bytes) {
-            return Err(Error::corrupt("column `latency`", "it is no sketch"));
-        }
-    }
-    Ok(all)
 }
 
 /// Selects the rows that cover a span, of one name or of all; nothing when the span is empty.
