@@ -59,13 +59,20 @@ impl Message {
     /// # Errors
     /// When it is of another type, or its body does not fit.
     pub fn decode<T: Event>(&self) -> Result<Envelope<T>, Unreadable> {
+        Ok(self.envelope.with(self.fact()?))
+    }
+
+    /// Reads the fact alone, without what is said around it.
+    ///
+    /// # Errors
+    /// When it is of another type, or its body does not fit.
+    pub fn fact<T: Event>(&self) -> Result<T, Unreadable> {
         if !self.is::<T>() {
             let wanted = format!("{TYPE_PREFIX}{}", T::TYPE);
             return Err(Unreadable::Kind { found: self.kind().to_owned(), wanted });
         }
-        let data = serde_json::from_slice(&self.envelope.data)
-            .map_err(|source| Unreadable::Data { kind: self.kind().to_owned(), source })?;
-        Ok(self.envelope.with(data))
+        serde_json::from_slice(&self.envelope.data)
+            .map_err(|source| Unreadable::Data { kind: self.kind().to_owned(), source })
     }
 }
 
