@@ -8,6 +8,10 @@ mod events;
 mod queries;
 mod throughput;
 
+/// As the executable's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Events that pass through JetStream unless said.
 const EVENTS: u64 = 100_000;
 /// Events that are rolled up before queries are timed, unless said.
