@@ -30,6 +30,9 @@ pub(crate) const TICK_MS: u64 = 100;
 /// How long before and after the end of a calendar window nothing is spent, in milliseconds: the provider's clock and the
 /// way to it may differ by so much.
 pub(crate) const GUARD_MS: u64 = 250;
+/// Who begins to spend asks for up to so many units at once: a few calls that come together do not wait for each other's
+/// grants.
+const BEGIN_MAX: u64 = 16;
 /// For how long a unit is kept at hand for a limit that nobody uses, in milliseconds.
 pub(crate) const IDLE_MS: u64 = 600_000;
 

@@ -7,7 +7,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, HOPE_MS, IDLE_MS, Keeper, Needs};
+use super::{ASK_MS, BEGIN_MAX, HOPE_MS, IDLE_MS, Keeper, Needs};
 use model::quota::ESTIMATE_MS;
 use model::quota::clock::Now;
 use model::quota::ledger::{Lease, Ledger, SHARE_MS};
@@ -19,7 +19,11 @@ const ROOM: u64 = 4;
 /// By which part of the limit a share may be larger than it should be: it is not worth a move.
 const SLACK: u64 = 64;
 
-/// For how long a gateway that refused calls says that it wants all, in milliseconds.
+/// What comes home so soon is no loss in a crash, in milliseconds: who begins may have all of a few units.
+const SOON_MS: u64 = 15_000;
+/// Who refused calls wants so many times what he has.
+const STEP: u64 = 4;
+/// For how long a gateway that refused calls wants it, in milliseconds.
 const STARVED_MS: u64 = 30_000;
 
 /// A share of a limit.
@@ -37,8 +41,9 @@ pub(super) struct Share {
     estimates: bool,
     /// The most that was away at a time since it was planned last.
     peak: u64,
-    /// When calls were refused last.
+    /// When calls were refused last, and what was wanted because of it.
     starved_ms: Option<u64>,
+    grown: u64,
 }
 
 impl Keeper {
@@ -90,7 +95,16 @@ impl Keeper {
         // A share that comes and goes is in nobody's hands meanwhile: whoever had too little is believed for a while.
         let is_starved =
             self.share.starved_ms.is_some_and(|at| now.steady_ms.saturating_sub(at) < STARVED_MS);
-        let use_now = if is_starved { amount } else { peak + peak / ROOM + 1 };
+        // Grows in steps, so that a crash loses about what was in use and not all of the limit.
+        let units = self.share.units;
+        if refused > 0 {
+            let at_once = if self.limit.home_ms() <= SOON_MS { ledger.left() } else { ledger.left() / 2 };
+            let more = units.saturating_mul(STEP).max(units + refused).max(BEGIN_MAX.min(at_once));
+            self.share.grown = self.share.grown.max(more).min(amount);
+        } else if !is_starved {
+            self.share.grown = 0;
+        }
+        let use_now = self.share.grown.max(peak + peak / ROOM + 1);
         let wants = use_now.max(self.limit.estimate()).min(amount);
         let wants = if is_used { wants } else { 0 };
         let others: u64 =

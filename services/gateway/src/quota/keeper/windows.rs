@@ -5,7 +5,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs};
+use super::{ASK_MS, BEGIN_MAX, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs};
 use model::quota::clock::Now;
 use model::quota::ledger::{Ledger, certain};
 
@@ -15,9 +15,9 @@ const HOLD_MS: u64 = 3 * ASK_MS;
 const LOW_MS: u64 = HOLD_MS / 2;
 /// Of what is left one chunk is at most this part, and that for each who leases.
 const PART: u64 = 4;
-/// Who begins to spend has up to so many units at once, and at most half of what is left: a few calls that come together
-/// do not wait for each other's grants.
-const BEGIN_MAX: u64 = 16;
+/// Who begins to spend has at most this part of what is left at once: a crash loses what is held until the window ends,
+/// and of few units each is worth the wait for its grant.
+const BEGIN_PART: u64 = 16;
 /// A holder that was not heard for so long, in milliseconds, has no part of what is left.
 const HEARD_MS: u64 = 60_000;
 /// What is held of which no call can be made goes back after so long, in milliseconds, so that one of several has enough.
@@ -93,7 +93,7 @@ impl Keeper {
         let others =
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
-        let begin = (ledger.left() / (2 * all)).min(BEGIN_MAX);
+        let begin = (ledger.left() / (BEGIN_PART * all)).min(BEGIN_MAX);
         let wanted = if refused > 0 { target.saturating_mul(2).max(refused).max(begin) } else { target };
         if refused == 0 && self.is_spare(steady_ms) {
             self.returned += self.purse.withdraw(balance.saturating_sub(target));
@@ -102,8 +102,10 @@ impl Keeper {
         }
         // Whoever is alone may have all that was asked for.
         let part = if others == 0 { ledger.left() } else { ledger.left() / (PART * all) };
-        let want = wanted.saturating_add(self.carry).saturating_sub(balance).min(part.max(1));
-        let want = if wanted > balance { want } else { 0 };
+        // What was used beyond all that was there is paid of what is granted.
+        let (owed, debt) = (self.carry, self.purse.debt());
+        let want = wanted.saturating_add(owed).saturating_add(debt).saturating_sub(balance).min(part.max(1));
+        let want = if wanted.saturating_add(debt) > balance { want } else { 0 };
         let (next, _) = ledger.grant(&self.me, want, now);
         let mut next = next.give_back(&self.me, self.returned);
         let spent = self.granted.saturating_sub(self.returned).saturating_sub(self.purse.balance());
