@@ -19,6 +19,7 @@ mod quotas;
 mod recalling;
 mod routing;
 mod slow;
+mod spending;
 mod streaming;
 mod telling;
 mod tokens;
