@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events;
 
 /// Messages of one batch, as the meter's.
-const BATCH: usize = 4_096;
+const BATCH: usize = 8_192;
 /// Tasks that publish.
 const PUBLISHERS: u64 = 8;
 /// Events of one atomic batch.

@@ -1,8 +1,8 @@
 //! Consumers whose messages are handled many at once: where a transaction costs more than what it writes.
 //!
-//! As many as have come are one batch, up to a bound; the first waits for others only for a moment. Two batches are in work
-//! at most, so that one is read while the other is written. Each message has its own outcome. A handler may see an event
-//! twice. A handler that panics makes a retry of the whole batch.
+//! As many as have come are one batch, up to a bound in number and bytes; the first waits for others only for a moment. Two
+//! batches are in work at most, so that one is read while the other is written. Each message has its own outcome. A handler
+//! may see an event twice. A handler that panics makes a retry of the whole batch.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -26,6 +26,8 @@ use crate::{backoff, telemetry};
 
 /// Batches that are in work at the same time.
 const AT_ONCE: usize = 2;
+/// Bytes of messages after which a batch is full: what is made of them takes some times as much memory.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the first message of a batch waits for more, in milliseconds.
 const GATHER_MS: u64 = 20;
 
@@ -41,7 +43,7 @@ pub struct Batches<H> {
 type Batch = Vec<jetstream::Message>;
 
 impl Bus {
-    /// Handles the messages of a durable consumer of the table together, at most `max` (1 to a quarter of what may be
+    /// Handles the messages of a durable consumer of the table together, at most `max` (1 to half of what may be
     /// unanswered) at once. The handler answers with an outcome for each message, in their order; one without an outcome
     /// is tried again.
     pub fn consume_batches<H, F>(&self, durable: &'static Durable, max: usize, handler: H) -> Batches<H>
@@ -49,7 +51,7 @@ impl Bus {
         H: Fn(Vec<Message>) -> F + Send + Sync,
         F: Future<Output = Vec<Outcome>> + Send,
     {
-        let most = usize::try_from(durable.max_ack_pending / 4).unwrap_or(1).max(1);
+        let most = (usize::try_from(durable.max_ack_pending).unwrap_or(1) / AT_ONCE).max(1);
         Batches { line: Line { bus: self.clone(), durable }, handler, max: max.clamp(1, most) }
     }
 }
@@ -144,10 +146,12 @@ where
         stopping: &CancellationToken,
     ) -> Option<Ended> {
         let mut until = None;
-        while batch.len() < self.max {
+        let mut bytes = 0;
+        while batch.len() < self.max && bytes < BYTES_MAX {
             // What is here already costs no timer.
             if let Some(message) = pull.unseen() {
                 until.get_or_insert_with(|| Instant::now() + Duration::from_millis(GATHER_MS));
+                bytes += message.payload.len();
                 batch.push(message);
                 continue;
             }
@@ -163,6 +167,7 @@ where
                 None => return Some(Ended::Stopping),
                 Some(Pulled::Message(message)) => {
                     until.get_or_insert_with(|| Instant::now() + Duration::from_millis(GATHER_MS));
+                    bytes += message.payload.len();
                     batch.push(*message);
                 }
                 Some(Pulled::Spent) => return None,
