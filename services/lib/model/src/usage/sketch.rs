@@ -137,12 +137,18 @@ impl Sketch {
 
     /// As bytes, to be kept: of each bucket the distance to the one before and its count, 7 bits a byte, low ones first.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        // A distance and a count are a byte each, or little more.
+        let mut bytes = Vec::with_capacity(self.powers.len() * 3 * PER_POWER);
         let mut before = 0;
-        for (bucket, count) in self.buckets() {
-            varint(&mut bytes, (bucket - before) as u64);
-            varint(&mut bytes, count);
-            before = bucket;
+        for (power, counts) in &self.powers {
+            let first = usize::from(*power) * PER_POWER;
+            for (at, count) in counts.iter().enumerate() {
+                if *count > 0 {
+                    varint(&mut bytes, (first + at - before) as u64);
+                    varint(&mut bytes, *count);
+                    before = first + at;
+                }
+            }
         }
         bytes
     }

@@ -40,7 +40,7 @@ impl<'e> Key<'e> {
     }
 
     /// The same span of everything: what has a row before any other.
-    fn whole(&self) -> Key<'e> {
+    pub(super) fn whole(&self) -> Key<'e> {
         Key { facet: Facet::All, name: Cow::Borrowed(""), ..self.clone() }
     }
 

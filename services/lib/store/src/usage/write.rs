@@ -123,8 +123,7 @@ fn add_up<'e>(
             let sofar = month.and_then(|month| months.get_mut(&month)).unwrap_or(&mut none);
             let billed = plan::bill(plan, sofar, count);
             let route = count.route.as_ref().map(|route| (Facet::Route, route.as_str()));
-            let facets =
-                [(Facet::All, ""), (Facet::Endpoint, &*count.endpoint), (Facet::Caller, &*count.actor)];
+            let facets = [(Facet::Endpoint, &*count.endpoint), (Facet::Caller, &*count.actor)];
             let key = |facet, name| Key {
                 integration: Cow::Borrowed(integration),
                 facet,
@@ -140,6 +139,12 @@ fn add_up<'e>(
             }
         }
     }
+    // Each count is of one endpoint, so that all is what endpoints are together.
+    let mut all = Sums::new();
+    for (key, sum) in minutes.iter().filter(|(key, _)| key.facet == Facet::Endpoint) {
+        all.entry(key.whole()).or_default().add(sum);
+    }
+    minutes.extend(all);
     let hours = longer(&minutes, Step::Hour);
     let days = longer(&hours, Step::Day);
     minutes.extend(hours);
