@@ -44,6 +44,34 @@ fn nothing_is_spent_before_the_record_says_so() {
 }
 
 #[test]
+fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
+    let a_minute = Span::Rolling { millis: 60_000 };
+    for (mut keeper, most) in [
+        (day(25), 1),
+        (day(500), 16),
+        (
+            Keeper::new(
+                Limit { name: "m".to_owned(), amount: 120, span: a_minute.clone(), replicas: Some(4) },
+                "g",
+            ),
+            30,
+        ),
+        (
+            Keeper::new(
+                Limit { name: "m".to_owned(), amount: 120, span: a_minute.clone(), replicas: None },
+                "g",
+            ),
+            16,
+        ),
+        (Keeper::new(Limit { name: "m".to_owned(), amount: 5, span: a_minute, replicas: None }, "g"), 2),
+    ] {
+        want(&mut keeper, 1, &at(0));
+        let ledger = write(&mut keeper, None, &at(0));
+        assert_eq!(ledger.taken(), most, "{:?}", keeper.limit);
+    }
+}
+
+#[test]
 fn a_grant_whose_answer_was_lost_is_found_in_the_record() {
     let mut keeper = day(100);
     want(&mut keeper, 25, &at(0));
