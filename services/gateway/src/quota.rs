@@ -20,6 +20,8 @@ mod queue;
 mod steady;
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod sim;
 
 pub(crate) use steady::now_ms;

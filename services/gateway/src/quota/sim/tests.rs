@@ -161,6 +161,27 @@ fn nobody_waits_and_nobody_asks_often_while_there_is_enough() {
     }
 }
 
+/// A figure and no test: `../tests/bench/README.md` says how it is run, and what came of it.
+#[test]
+#[ignore = "a figure"]
+fn messages_of_a_replica() {
+    for (name, limit, calls) in [
+        ("calendar", calendar(400_000_000, Per::Hour), 30.0),
+        ("calendar", calendar(400_000_000, Per::Hour), 300.0),
+        ("calendar", calendar(400_000_000, Per::Hour), 1_500.0),
+        ("rolling minute", rolling(4_000_000, 60_000), 300.0),
+    ] {
+        let plan = Plan { calls, ..plan(limit, "2026-11-21T12:01:00Z", 10, 3) };
+        let world = World::run(&plan, 1);
+        let messages: u64 = world.gateways.iter().map(|gateway| gateway.messages).sum();
+        let waited: u64 = world.gateways.iter().map(|gateway| gateway.waited).sum();
+        let each = messages as f64 / (3.0 * 600.0 * 2.0);
+        println!(
+            "{name}, {calls} calls/s: {messages} messages, {each:.2} a replica and 500 ms, {waited} waited"
+        );
+    }
+}
+
 #[test]
 fn a_crash_loses_a_lease_and_not_the_quota() {
     for seed in 0..10 {

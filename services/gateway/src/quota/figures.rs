@@ -1,0 +1,78 @@
+//! What the check costs a call. Figures and no tests: `../tests/bench/README.md` says how they are made, and what came of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use catalogue::Catalogue;
+use futures_util::FutureExt;
+use model::integration::Integration;
+use serde_json::json;
+
+use super::book::Book;
+use super::enter::{Patience, enter};
+use super::limits::{Asked, Limits};
+use super::steady;
+
+/// Limits in all.
+const LIMITS: usize = 10_000;
+/// Calls that are measured, on each core.
+const CALLS: usize = 2_000_000;
+
+/// Integrations with so many limits each, all together as many as are measured, and with enough to spend.
+fn limits(each: usize, rolling: bool) -> Vec<Arc<Limits>> {
+    let (book, catalogue) = (Arc::new(Book::new("figures")), Catalogue::builtin());
+    let custom = catalogue.get("custom").expect("is there");
+    let make = |n: usize| {
+        let quota = |m: usize| match rolling {
+            true => json!({ "name": format!("l{m}"), "requests": 4_000_000_000_u64, "window_secs": 60 }),
+            false => {
+                json!({ "name": format!("l{m}"), "requests": 4_000_000_000_u64, "per": "day", "timezone": "UTC" })
+            }
+        };
+        let quotas: Vec<_> = (0..each).map(quota).collect();
+        let body = json!({ "id": format!("i{n}"), "provider": "custom", "base_url": "http://127.0.0.1", "quotas": quotas });
+        let given: Integration = serde_json::from_value(body).expect("an integration");
+        let limits = Limits::new(&book, &given, custom, 4, 1_000, None).expect("has limits");
+        for (_, kept) in limits.shared() {
+            kept.purse.end_at(u64::MAX);
+            kept.purse.deposit(1 << 32);
+        }
+        limits
+    };
+    (0..LIMITS / each).map(make).collect()
+}
+
+/// Nanoseconds of a call's check, from before it is sent until it is settled.
+fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
+    let asked = Asked { path: "/v1/x", endpoint: "/v1/x", actor: "user:a", token: "t", tokens: (0, 0) };
+    let patience = Patience { wait_ms: 0, left_ms: 1_000 };
+    let (began, mut place) = (Instant::now(), seed);
+    for _ in 0..CALLS {
+        place = (place * 1_664_525 + 1_013_904_223) % (1 << 32);
+        let limits = &all[(place >> 8) % all.len()];
+        let held = enter(limits, &asked, patience).now_or_never().expect("at once").expect("enough");
+        held.hold.settle(steady::now_ms(), |_, units| units);
+    }
+    began.elapsed().as_nanos() as f64 / CALLS as f64
+}
+
+#[test]
+#[ignore = "a figure"]
+fn cost_of_the_check() {
+    for (name, each, rolling) in
+        [("calendar", 1, false), ("calendar", 2, false), ("calendar", 3, false), ("rolling", 1, true)]
+    {
+        let all = limits(each, rolling);
+        let mut alone: Vec<f64> = (0..5).map(|n| check(&all, n)).collect();
+        alone.sort_by(f64::total_cmp);
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| check(&all, 77));
+            let here = check(&all, 7);
+            here.max(other.join().expect("no panic"))
+        });
+        println!(
+            "{each} {name}: {:.0} ns (least {:.0}, most {:.0}); with a second thread at it {both:.0} ns",
+            alone[2], alone[0], alone[4]
+        );
+    }
+}
