@@ -1,6 +1,7 @@
 //! What a configuration must be, beyond its type: checked against the catalogue and the rest of the configuration.
 
 mod costs;
+mod plans;
 
 use std::collections::BTreeSet;
 
@@ -61,6 +62,7 @@ pub(crate) fn integration<'a>(
     scheme(it)?;
     operations(it)?;
     merges(it, provider)?;
+    plans::check(it, provider)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {

@@ -29,6 +29,11 @@ async fn bad_input_is_refused_with_what_to_change() {
         admin.post("/integrations", json!({"id": "x", "provider": "polygon", "timeout": 5})).await;
     assert_eq!((status, pointer(&problem)), (422, "/timeout"), "{problem}");
 
+    let body = json!({"id": "x", "provider": "polygon", "settings": {"plan": "nonsense"}});
+    let (status, problem) = admin.post("/integrations", body).await;
+    assert_eq!((status, pointer(&problem)), (422, "/settings/plan"), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("`basic`")), "{problem}");
+
     let (status, problem) = admin.post("/integrations", json!({"id": "poly", "provider": "polygon"})).await;
     assert_eq!(status, 409, "{problem}");
 
