@@ -48,7 +48,8 @@ pub(crate) struct Ledgers {
 /// Follows the ledgers until told to stop.
 pub(crate) async fn follow(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
     let bucket = meter.bus.bucket(Bucket::Quota).await?;
-    let mut changes = bucket.watch::<Ledger>();
+    // The bus's clock stands among them, and is none.
+    let mut changes = bucket.watch::<Option<Ledger>>();
     while let Some(read) = stopping.run_until_cancelled(bucket.all::<Value>()).await {
         match read {
             Ok(all) => {
@@ -77,10 +78,11 @@ pub(crate) async fn follow(meter: Meter, stopping: CancellationToken) -> anyhow:
 
 impl Ledgers {
     /// Takes a change; changes of one ledger come in their order. Says whether there was room for it.
-    fn take(&self, change: Change<Ledger>) -> bool {
+    fn take(&self, change: Change<Option<Ledger>>) -> bool {
         let mut all = self.lock();
         match change {
-            Change::Put { key, value, .. } => {
+            Change::Put { value: None, .. } => true,
+            Change::Put { key, value: Some(value), .. } => {
                 let has_room = all.len() < LEDGERS_MAX || all.contains_key(&key);
                 if let Some(named) = key::parse(&key).filter(|_| has_room) {
                     all.insert(key, (named, value));
