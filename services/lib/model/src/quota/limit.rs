@@ -20,8 +20,9 @@ pub const ROLLING_AMOUNT_MAX: u64 = u32::MAX as u64;
 pub(super) const ROLLING_MS_MAX: u32 = 86_400_000;
 /// The shortest rolling window, in milliseconds: cells of its ring are a hundredth.
 pub(super) const ROLLING_MS_MIN: u32 = 100;
-/// How long a call may last of whose end nobody hears, in milliseconds: then its place is free again.
-pub const CALL_MS_MAX: u32 = 600_000;
+/// How long a call may go on of whose gateway nobody hears, in milliseconds: then its place is free again. Mostly such a
+/// gateway is dead, and its calls with it; of one that is cut off, longer calls are counted twice.
+pub const CALL_MS_MAX: u32 = 60_000;
 /// For how long a gateway that is cut off goes on by its own estimate, in milliseconds: as long as its share is kept for
 /// it. An outage of the bus of 15 minutes is one that must be outlived.
 pub const ESTIMATE_MS: u32 = 900_000;
