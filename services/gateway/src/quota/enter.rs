@@ -71,6 +71,7 @@ async fn wait(
     };
     let is_granted_soon = !limits.book.is_away(began_ms)
         && (kept.purse.is_over(began_ms)
+            || kept.purse.can_be_granted(*units)
             || (limits.rules[refusal.place].is_calendar && kept.purse.dry_until_ms() <= began_ms));
     let wait_ms = if is_granted_soon { patience.wait_ms.max(GRANT_MS) } else { patience.wait_ms };
     let deadline_ms = began_ms + wait_ms.min(most_ms);
@@ -89,7 +90,10 @@ async fn wait(
     }
     // Those before take first: what comes home for them is not ours.
     let before = (place.ahead as u64).saturating_mul(*units).saturating_add(*units);
-    if let Some(until_ms) = kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms) {
+    let comes_home = || kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms);
+    if !kept.purse.can_be_granted(before)
+        && let Some(until_ms) = comes_home()
+    {
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
     let deadline = Instant::now() + Duration::from_millis(deadline_ms - began_ms);

@@ -103,6 +103,11 @@ impl Keeper {
     /// The same limit with another amount, or with another number of gateways: what is held stays, and more is granted only
     /// within the new one. Another span is another limit.
     pub(crate) fn set_limit(&mut self, limit: &Limit) {
+        if limit.amount > self.limit.amount {
+            // What was known to be used up is not, and is asked for at once.
+            self.in_vain = false;
+            self.purse.set_dry(None);
+        }
         (self.limit.amount, self.limit.replicas) = (limit.amount, limit.replicas);
         self.purse.set_most(limit.amount);
     }

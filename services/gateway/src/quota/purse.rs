@@ -237,6 +237,12 @@ impl Purse {
         ring.home_at(missing, now_ms)
     }
 
+    /// Whether what is missing of so many units can be leased, as far as the ledger was seen.
+    pub(crate) fn can_be_granted(&self, units: u64) -> bool {
+        let missing = units.saturating_add(self.debt()).saturating_sub(self.balance());
+        missing <= self.elsewhere.load(Relaxed)
+    }
+
     /// What can be spent of the limit, here and with what nobody has leased yet; and the limit.
     pub(crate) fn remaining(&self) -> (u64, u64) {
         let most = self.most.load(Relaxed);
@@ -356,6 +362,9 @@ impl Purse {
         let again = now_ms + AGAIN_MS;
         let Home::Later(ring) = &self.home else { return Take::Wait { until_ms: again } };
         if now_ms >= self.ends_ms.load(Relaxed) {
+            return Take::Wait { until_ms: again };
+        }
+        if self.can_be_granted(units) {
             return Take::Wait { until_ms: again };
         }
         let missing = units.saturating_sub(self.balance()).saturating_add(self.debt());

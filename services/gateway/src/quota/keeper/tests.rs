@@ -47,7 +47,7 @@ fn nothing_is_spent_before_the_record_says_so() {
 fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
     let a_minute = Span::Rolling { millis: 60_000 };
     for (mut keeper, most) in [
-        (day(25), 1),
+        (day(25), 2),
         (day(500), 16),
         (
             Keeper::new(
@@ -69,6 +69,21 @@ fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
         let ledger = write(&mut keeper, None, &at(0));
         assert_eq!(ledger.taken(), most, "{:?}", keeper.limit);
     }
+}
+
+#[test]
+fn a_limit_that_was_raised_is_not_used_up_any_more() {
+    let mut keeper = day(1);
+    want(&mut keeper, 1, &at(0));
+    let ledger = write(&mut keeper, None, &at(0));
+    keeper.landed(&ledger, &at(10));
+    assert!(matches!(keeper.purse().take(1, at(10).steady_ms), Take::Taken(_)));
+    assert!(matches!(keeper.purse().take(1, at(10).steady_ms), Take::Empty { .. }));
+    let raised = Limit { amount: 2, ..keeper.limit.clone() };
+    keeper.set_limit(&raised);
+    assert!(matches!(keeper.purse().take(1, at(20).steady_ms), Take::Wait { .. }));
+    keeper.tick(at(1_100).steady_ms, Some(&at(1_100)));
+    assert!(keeper.is_due(at(1_100).steady_ms));
 }
 
 #[test]

@@ -56,6 +56,16 @@ fn no_more_is_taken_than_is_there_and_nothing_after_the_end() {
 }
 
 #[test]
+fn what_can_be_leased_is_waited_for_as_a_grant_and_not_as_a_window() {
+    let purse = renewing(5, Span::Rolling { millis: 60_000 });
+    taken(&purse, 5, 0);
+    let Take::Wait { until_ms } = purse.take(1, 1_000) else { panic!("none is left") };
+    assert!(until_ms >= 60_000, "{until_ms}");
+    purse.show(10, None);
+    assert_eq!(purse.take(1, 1_000), Take::Wait { until_ms: 1_000 + AGAIN_MS });
+}
+
+#[test]
 fn a_call_that_was_not_sent_or_took_less_gives_back_unless_the_window_is_over() {
     let purse = calendar(10);
     let (first, second) = (taken(&purse, 4, 0), taken(&purse, 6, 0));
