@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
-use meter::forecast::{Forecast, History, Projection, Window, forecast};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use meter::forecast::{Forecast, History, Projection, Window, forecast};
 
 const ZONE: &str = "America/Chicago";
 const QUOTA_SHARE: f64 = 0.85;
