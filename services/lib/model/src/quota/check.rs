@@ -42,6 +42,14 @@ pub enum Why {
     /// Neither a named window nor its length.
     #[error("it has no window: say `per` or `window_secs`")]
     NoWindow,
+    /// A calendar that is not named.
+    #[error(
+        "a calendar window is named: `minute`, `hour`, `day`, `week` or `month`; one of another length is `rolling`"
+    )]
+    NoCalendar,
+    /// What does not go with the rest of it.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// Both, or one where there is none.
     #[error("{0}")]
     WindowTwice(&'static str),
@@ -133,6 +141,9 @@ impl Quota {
             tell(format_args!("/burst"), Why::Nothing);
         }
         let (amount, span) = self.span(tell)?;
+        if self.burst.is_some() && !matches!(span, Span::Rolling { .. }) {
+            tell(format_args!("/burst"), Why::Contradiction("only what comes again bit by bit has bursts"));
+        }
         if matches!(span, Span::Rolling { .. }) && amount > ROLLING_AMOUNT_MAX {
             tell(format_args!("/requests"), Why::TooLarge(ROLLING_AMOUNT_MAX));
         }
@@ -199,7 +210,7 @@ impl Quota {
         }
         if kind == Kind::Calendar {
             let Some(per) = self.per else {
-                tell(format_args!("/per"), Why::NoWindow);
+                tell(format_args!("/per"), Why::NoCalendar);
                 return None;
             };
             let zone = self.read_zone(per, tell)?;
@@ -215,7 +226,12 @@ impl Quota {
         };
         let field = if self.per.is_some() { "/per" } else { "/window_secs" };
         if secs == 0 {
-            tell(format_args!("/per"), Why::NoWindow);
+            match self.window_secs {
+                Some(_) => {
+                    tell(format_args!("/window_secs"), Why::Contradiction("a window has a second at least"));
+                }
+                None => tell(format_args!("/per"), Why::NoWindow),
+            }
             return None;
         }
         let Some(millis) = secs.checked_mul(1_000).filter(|millis| *millis <= ROLLING_MS_MAX) else {

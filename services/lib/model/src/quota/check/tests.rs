@@ -53,6 +53,15 @@ fn what_can_never_work_is_refused_where_it_stands() {
         r#"{"name":"a","requests":5,"per":"day","timezone":"Mars/Base"}"#,
         "/0/timezone: `Mars/Base` is no zone of the IANA database",
     );
+    check(
+        r#"{"name":"a","requests":5,"window_secs":300,"kind":"calendar"}"#,
+        "/0/per: a calendar window is named: `minute`, `hour`, `day`, `week` or `month`; one of another length is `rolling`",
+    );
+    check(r#"{"name":"a","requests":5,"window_secs":0}"#, "/0/window_secs: a window has a second at least");
+    check(
+        r#"{"name":"a","requests":5,"per":"hour","burst":2}"#,
+        "/0/burst: only what comes again bit by bit has bursts",
+    );
     check(r#"{"name":"a","requests":5}"#, "/0/per: it has no window: say `per` or `window_secs`");
     check(
         r#"{"name":"a","requests":5,"per":"month","kind":"rolling"}"#,
