@@ -64,10 +64,10 @@ async fn wait(
     let most_ms = patience.left_ms.saturating_sub(KEEP_MS);
     let Some(refusal) = refusal else {
         let until_ms = limits.paused_until_ms.load(std::sync::atomic::Ordering::Relaxed);
-        return Err(limits.limited(None, until_ms.checked_sub(began_ms)));
+        return Err(limits.limited(None, 0, until_ms.checked_sub(began_ms)));
     };
     let Some((_, kept, units)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
-        return Err(limits.limited(Some(refusal), None));
+        return Err(limits.limited(Some(refusal), 0, None));
     };
     let is_granted_soon = !limits.book.is_away(began_ms)
         && (kept.purse.is_over(began_ms)
@@ -79,7 +79,7 @@ async fn wait(
         Take::Wait { until_ms } => until_ms < deadline_ms,
         Take::Taken(_) | Take::Empty { .. } | Take::Never => false,
     };
-    let refused = |refusal: Refusal| Err(limits.refused(refusal));
+    let refused = |refusal: Refusal| Err(limits.refused(refusal, under));
     if !is_worth_it(refusal) {
         return refused(refusal);
     }
@@ -117,21 +117,24 @@ async fn wait(
 }
 
 impl Limits {
-    fn refused(&self, refusal: Refusal) -> Limited {
+    fn refused(&self, refusal: Refusal, under: &Under) -> Limited {
+        let kept = under.iter().find(|(place, ..)| *place == refusal.place);
+        let left = kept.map_or(0, |(_, kept, _)| kept.purse.remaining().0);
         let now_ms = steady::now_ms();
         let wait_ms = match refusal.take {
             Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
             Take::Empty { resets_ms } => Some(resets_ms.saturating_sub(now_ms)),
             Take::Never | Take::Taken(_) => None,
         };
-        self.limited(Some(refusal), wait_ms)
+        self.limited(Some(refusal), left, wait_ms)
     }
 
-    fn limited(&self, refusal: Option<Refusal>, wait_ms: Option<u64>) -> Limited {
+    fn limited(&self, refusal: Option<Refusal>, left: u64, wait_ms: Option<u64>) -> Limited {
         let rule = refusal.map(|refusal| &self.rules[refusal.place]);
         Limited {
             quota: rule.map(|rule| rule.quota.name.clone()),
             amount: rule.map_or(0, |rule| rule.amount),
+            left,
             wait: wait_ms.map(Duration::from_millis),
             policy: self.policy.clone(),
         }

@@ -40,7 +40,7 @@ pub(crate) struct Purse {
     dry_until_ms: AtomicU64,
     /// The limit itself.
     most: AtomicU64,
-    /// What nobody has leased of it, as the ledger said last, and when its window ends: for people to look at.
+    /// What nobody has leased of it, as the ledger said last; all of it, before it said anything. And when its window ends.
     elsewhere: AtomicU64,
     resets_ms: AtomicU64,
     home: Home,
@@ -103,7 +103,7 @@ impl Purse {
             refused: AtomicU64::new(0),
             dry_until_ms: AtomicU64::new(NOT_DRY),
             most: AtomicU64::new(limit.amount),
-            elsewhere: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(limit.amount),
             resets_ms: AtomicU64::new(0),
             home,
         }
@@ -284,6 +284,7 @@ impl Purse {
         }
         fence(AcqRel);
         self.dry_until_ms.store(NOT_DRY, Relaxed);
+        self.elsewhere.store(self.most.load(Relaxed), Relaxed);
         self.ends_ms.store(ends_ms, Release);
         self.flying()
     }

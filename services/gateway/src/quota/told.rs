@@ -22,6 +22,8 @@ pub(crate) struct Limited {
     pub(crate) quota: Option<String>,
     /// The limit.
     pub(crate) amount: u64,
+    /// What is left of it: less than this call weighs, or more than is let go at the moment.
+    pub(crate) left: u64,
     /// After how long it may go; nothing when it never may.
     pub(crate) wait: Option<Duration>,
     /// All limits, as a header.
@@ -31,10 +33,13 @@ pub(crate) struct Limited {
 impl Limited {
     /// 429, with all that a caller needs to try again in time.
     pub(crate) fn problem(&self, integration: &str) -> Problem {
-        let Self { quota, amount, wait, policy } = self;
+        let Self { quota, amount, left, wait, policy } = self;
         let secs =
             wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|secs| secs.max(1));
         let detail = match (quota, secs) {
+            (Some(name), Some(secs)) if *left > 0 => format!(
+                "limit `{name}` of integration `{integration}` ({amount}, of which {left} are left) lets this call go in {secs} s"
+            ),
             (Some(name), Some(secs)) => {
                 format!(
                     "limit `{name}` of integration `{integration}` ({amount}) is used up; again in {secs} s"
@@ -52,7 +57,7 @@ impl Limited {
                 .with("integration", integration)
                 .retry_after(secs);
         let Some(name) = quota else { return problem };
-        let now = secs.map_or_else(|| item(name, 0, None), |secs| item(name, 0, Some(secs)));
+        let now = item(name, *left, secs);
         problem
             .with("violated-policies", vec![name.as_str()])
             .with("limit", *amount)
@@ -89,6 +94,9 @@ pub(super) fn put<'a>(
         let secs = purse.resets_ms().map(|resets| resets.saturating_sub(now_ms).div_ceil(1_000));
         let comma = if text.is_empty() { "" } else { ", " };
         write!(text, "{comma}{}", item(name, purse.remaining().0, secs)).expect("a string takes all");
+    }
+    if text.is_empty() {
+        return;
     }
     let values = (HeaderValue::from_str(&text), HeaderValue::from_str(policy));
     if let (Ok(left), Ok(policy)) = values {

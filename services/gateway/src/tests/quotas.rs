@@ -241,6 +241,24 @@ async fn calls_weigh_by_their_path_and_heavier_ones_than_the_limit_never_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_weighs_more_than_is_left_is_told_what_is_left() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let weights = json!([{ "path": "/heavy", "units": 4 }, { "path": "/free", "units": 0 }]);
+    let limit = quota(json!({ "requests": 6, "weights": weights }));
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    assert_eq!(house.get("/p/a/heavy").await.status, 200);
+    let got = house.get("/p/a/heavy").await;
+    assert_eq!(got.status, 429, "{}", got.text());
+    assert!(got.header("ratelimit").starts_with("\"day\";r=2;t="), "{}", got.header("ratelimit"));
+    let detail = got.json()["detail"].to_string();
+    assert!(detail.contains("of which 2 are left"), "{detail}");
+    assert_eq!(house.get("/p/a/light").await.status, 200);
+    let free = house.get("/p/a/free").await;
+    assert!(free.status == 200 && free.headers.get("ratelimit").is_none());
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_at_a_time_are_free_again_when_their_answers_have_ended() {
     let (house, provider) =
         (House::with(Settings { quota_wait_ms: 0, ..Settings::default() }).await, Provider::start("a").await);

@@ -26,6 +26,7 @@ fn renewing(amount: u64, span: Span) -> Purse {
     let purse = Purse::new(&limit(amount, span));
     purse.end_at(u64::MAX);
     purse.deposit(amount);
+    purse.show(0, None);
     purse
 }
 
