@@ -121,17 +121,10 @@ where
             };
             if let Ended::Broken(why) = why {
                 failures = failures.saturating_add(1);
-                let consumer = self.line.durable.name;
-                if failures > QUIET_FAILURES {
-                    warn!(consumer, failures, why, "A consumer cannot pull; trying again.");
-                } else {
-                    debug!(consumer, failures, why, "A pull broke; opening it again.");
-                }
-                let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
-                drive(&mut work, stopping.run_until_cancelled(pause)).await;
+                self.line.pause(&why, failures, &mut work, &stopping).await;
             }
         }
-        self.finish(&mut work, &give_up).await;
+        self.line.finish(&mut work, &give_up).await;
         Ok(())
     }
 
@@ -219,24 +212,6 @@ where
             }
         }
     }
-
-    /// Waits for running handlers; what does not end in time is handed back.
-    async fn finish<W: Future<Output = ()>>(
-        &self,
-        work: &mut FuturesUnordered<W>,
-        give_up: &CancellationToken,
-    ) {
-        let left = async { while work.next().await.is_some() {} };
-        if tokio::time::timeout(STOP_GRACE, left).await.is_err() {
-            warn!(
-                consumer = self.line.durable.name,
-                count = work.len(),
-                "Handlers did not end in time; their messages are handed back."
-            );
-            give_up.cancel();
-            while work.next().await.is_some() {}
-        }
-    }
 }
 
 impl Line {
@@ -260,6 +235,42 @@ impl Line {
             () = stopping.cancelled() => None,
             pulled = pull.next() => Some(pulled),
             _ = reconnected => Some(Pulled::Broken("the connection is another".to_owned())),
+        }
+    }
+
+    /// Says that a pull broke, and waits a while before the next one.
+    async fn pause<W: Future<Output = ()>>(
+        &self,
+        why: &str,
+        failures: u32,
+        work: &mut FuturesUnordered<W>,
+        stopping: &CancellationToken,
+    ) {
+        let consumer = self.durable.name;
+        if failures > QUIET_FAILURES {
+            warn!(consumer, failures, why, "A consumer cannot pull; trying again.");
+        } else {
+            debug!(consumer, failures, why, "A pull broke; opening it again.");
+        }
+        let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
+        drive(work, stopping.run_until_cancelled(pause)).await;
+    }
+
+    /// Waits for running handlers; what does not end in time is handed back.
+    async fn finish<W: Future<Output = ()>>(
+        &self,
+        work: &mut FuturesUnordered<W>,
+        give_up: &CancellationToken,
+    ) {
+        let left = async { while work.next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, left).await.is_err() {
+            warn!(
+                consumer = self.durable.name,
+                count = work.len(),
+                "Handlers did not end in time; their messages are handed back."
+            );
+            give_up.cancel();
+            while work.next().await.is_some() {}
         }
     }
 

@@ -14,15 +14,15 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::error;
 
-use super::{Ended, Line, Outcome, PANICS_MAX, QUIET_FAILURES, STOP_GRACE, acknowledge, chain, drive};
+use super::{Ended, Line, Outcome, PANICS_MAX, acknowledge, chain, drive};
 use crate::connect::Bus;
 use crate::error::Error;
 use crate::message::{Delivered, Message};
 use crate::pull::{Pull, Pulled};
 use crate::table::Durable;
-use crate::{backoff, telemetry};
+use crate::telemetry;
 
 /// Batches that are in work at the same time.
 const AT_ONCE: usize = 2;
@@ -70,7 +70,6 @@ where
         let give_up = CancellationToken::new();
         let mut work = FuturesUnordered::new();
         let mut failures = 0_u32;
-        let consumer = self.line.durable.name;
         while !stopping.is_cancelled() {
             let why = match drive(&mut work, stopping.run_until_cancelled(Box::pin(self.line.open()))).await {
                 None => break,
@@ -82,21 +81,10 @@ where
             };
             if let Ended::Broken(why) = why {
                 failures = failures.saturating_add(1);
-                if failures > QUIET_FAILURES {
-                    warn!(consumer, failures, why, "A consumer cannot pull; trying again.");
-                } else {
-                    debug!(consumer, failures, why, "A pull broke; opening it again.");
-                }
-                let pause = tokio::time::sleep(backoff::REOPEN.after(failures));
-                drive(&mut work, stopping.run_until_cancelled(pause)).await;
+                self.line.pause(&why, failures, &mut work, &stopping).await;
             }
         }
-        let left = async { while work.next().await.is_some() {} };
-        if tokio::time::timeout(STOP_GRACE, left).await.is_err() {
-            warn!(consumer, "A batch did not end in time; its messages are handed back.");
-            give_up.cancel();
-            while work.next().await.is_some() {}
-        }
+        self.line.finish(&mut work, &give_up).await;
         Ok(())
     }
 
