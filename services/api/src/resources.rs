@@ -64,6 +64,14 @@ pub(crate) fn matching(headers: &HeaderMap, current: u64) -> Result<(), Problem>
     Err(Problem::stale())
 }
 
+/// Refuses a body that names itself otherwise than its address does.
+pub(crate) fn keeps_id(id: &str, named: &str) -> Result<(), Problem> {
+    if named == id {
+        return Ok(());
+    }
+    Err(Problem::validation("/id", "is part of the address and cannot be changed"))
+}
+
 /// A JSON merge patch (RFC 7396) of a document.
 pub(crate) fn merge(document: &mut Value, patch: Value) {
     match (document, patch) {

@@ -18,7 +18,7 @@ use store::Write;
 use utoipa::ToSchema;
 
 use super::rules::{faulty, unknown};
-use super::{Patch, matching, patched, stored, tagged};
+use super::{Patch, keeps_id, matching, patched, stored, tagged};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
@@ -200,9 +200,7 @@ async fn replace(
         bound(caller, &kept.body.scope)?;
         matching(headers, kept.revision)?;
         let budget = next(&kept.body)?;
-        if budget.id.as_str() != id {
-            return Err(Problem::validation("/id", "is part of the address and cannot be changed"));
-        }
+        keeps_id(id, budget.id.as_str())?;
         bound(caller, &budget.scope)?;
         check(config, &budget)?;
         let (kind, id, body) = (Kind::Budget, id.to_owned(), stored(&budget)?);

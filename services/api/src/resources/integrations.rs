@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use store::Write;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Patch, matching, patched, read, stored, tagged, typed};
+use super::{Patch, keeps_id, matching, patched, read, stored, tagged, typed};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
@@ -197,9 +197,7 @@ async fn replace(
             let kept = find(config, id)?;
             matching(headers, kept.revision)?;
             let it = next(&kept.body)?;
-            if it.id.as_str() != id {
-                return Err(Problem::validation("/id", "is part of the address and cannot be changed"));
-            }
+            keeps_id(id, it.id.as_str())?;
             validate::integration(api, config, &it)?;
             let write = Write::Update {
                 kind: Kind::Integration,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use store::Write;
 use utoipa::ToSchema;
 
-use super::{Patch, matching, patched, stored, tagged};
+use super::{Patch, keeps_id, matching, patched, stored, tagged};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept, StoredRoute};
@@ -143,9 +143,7 @@ async fn replace(
         caller.bound_to_route(&kept.body.route.id)?;
         headers.map_or(Ok(()), |headers| matching(headers, kept.revision))?;
         let mut next = next(&kept.body)?;
-        if next.route.id.as_str() != id {
-            return Err(Problem::validation("/id", "is part of the address and cannot be changed"));
-        }
+        keeps_id(id, next.route.id.as_str())?;
         validate::route(config, &next.route)?;
         next.pinned = next.pinned.filter(|pinned| next.route.integrations.contains(pinned));
         next.drained.retain(|drained| next.route.integrations.contains(drained));

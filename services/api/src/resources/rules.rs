@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use store::Write;
 use utoipa::ToSchema;
 
-use super::{Patch, matching, patched, read, stored, tagged};
+use super::{Patch, keeps_id, matching, patched, read, stored, tagged};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, etag};
@@ -233,9 +233,7 @@ async fn replace(
         bound(caller, &view.rule)?;
         matching(headers, view.revision)?;
         let rule = next(&view.rule)?;
-        if rule.id.as_str() != id {
-            return Err(Problem::validation("/id", "is part of the address and cannot be changed"));
-        }
+        keeps_id(id, rule.id.as_str())?;
         if view.built_in && rule.kind != view.rule.kind {
             return Err(Problem::validation(
                 "/kind",

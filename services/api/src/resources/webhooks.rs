@@ -20,7 +20,7 @@ use store::Write;
 use utoipa::ToSchema;
 use vault::Expected;
 
-use super::{matching, merge, stored, tagged, trial, typed};
+use super::{keeps_id, matching, merge, stored, tagged, trial, typed};
 use crate::access::Caller;
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
@@ -312,9 +312,7 @@ async fn replace(
     let kept = find(&config, id)?;
     matching(headers, kept.revision)?;
     let input = next(&kept.body)?;
-    if input.id.as_str() != id {
-        return Err(Problem::validation("/id", "is part of the address and cannot be changed"));
-    }
+    keeps_id(id, input.id.as_str())?;
     let path = vault::Path::webhook(&kept.body.id);
     let held = api.vault.read(&path, None).await.map_err(of_vault)?;
     // A changed kind has other secrets: nothing of the old one is carried over.
