@@ -217,15 +217,7 @@ impl Rule {
 
     /// Its window, in seconds; nothing for calls at a time.
     pub(super) fn window_secs(&self) -> Option<u64> {
-        Some(match self.quota.per {
-            Some(Window::Second) => 1,
-            Some(Window::Minute) => 60,
-            Some(Window::Hour) => 3_600,
-            Some(Window::Day) => 86_400,
-            Some(Window::Week) => 604_800,
-            Some(Window::Month) => 2_592_000,
-            None => u64::from(self.quota.window_secs?),
-        })
+        self.quota.per.map(Window::secs).or(self.quota.window_secs).map(u64::from)
     }
 }
 

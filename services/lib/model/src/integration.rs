@@ -178,6 +178,20 @@ pub enum Window {
     Month,
 }
 
+impl Window {
+    /// Its length in seconds; a day has 24 hours here, and a month 30 days.
+    pub const fn secs(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+            Self::Week => 604_800,
+            Self::Month => 2_592_000,
+        }
+    }
+}
+
 /// A share between 0 and 1, kept in millionths so that it compares exactly; written as a JSON number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ratio(u32);

@@ -172,15 +172,7 @@ impl Limit {
 
     /// The window's length, in seconds; a month has 30 days here.
     pub fn window_secs(&self) -> u32 {
-        match self.per {
-            Some(Window::Second) => 1,
-            Some(Window::Minute) => 60,
-            Some(Window::Hour) => 3_600,
-            Some(Window::Day) => 86_400,
-            Some(Window::Week) => 604_800,
-            Some(Window::Month) => 2_592_000,
-            None => self.window_secs.unwrap_or(0),
-        }
+        self.per.map_or(self.window_secs.unwrap_or(0), Window::secs)
     }
 
     /// What a call to a path (its query ignored) takes from this limit; 0 when the limit is not about it.

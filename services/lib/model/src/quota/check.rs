@@ -216,14 +216,7 @@ impl Quota {
             let zone = self.read_zone(per, tell)?;
             return Some((self.requests, Span::Calendar { per, zone }));
         }
-        let secs = match self.per {
-            Some(Per::Second) => 1,
-            Some(Per::Minute) => 60,
-            Some(Per::Hour) => 3_600,
-            Some(Per::Day) => 86_400,
-            Some(Per::Week | Per::Month) => u32::MAX,
-            None => self.window_secs.unwrap_or(0),
-        };
+        let secs = self.per.map_or(self.window_secs.unwrap_or(0), Per::secs);
         let field = if self.per.is_some() { "/per" } else { "/window_secs" };
         if secs == 0 {
             match self.window_secs {
