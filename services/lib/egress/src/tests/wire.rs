@@ -123,6 +123,17 @@ async fn a_large_answer_comes_whole_in_every_framing() {
     }
 }
 
+/// A request whose body comes in pieces, and where these are given.
+fn streamed(url: &str) -> (tokio::sync::mpsc::Sender<Bytes>, Request<Outgoing>) {
+    let (give, pieces) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), pieces))
+    });
+    let body = Outgoing::stream(StreamBody::new(pieces.boxed()));
+    (give, Request::post(url).body(body).expect("a request"))
+}
+
 #[tokio::test]
 async fn both_directions_go_on_at_a_time() {
     // It answers at once, and every piece with the same piece.
@@ -134,13 +145,7 @@ async fn both_directions_go_on_at_a_time() {
         tokio::io::copy(&mut reader, &mut writer).await.expect("is copied");
     })
     .await;
-    let (give, pieces) = tokio::sync::mpsc::channel::<Bytes>(1);
-    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
-        let piece = pieces.recv().await?;
-        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), pieces))
-    });
-    let request =
-        Request::post(&url).body(Outgoing::stream(StreamBody::new(pieces.boxed()))).expect("a request");
+    let (give, request) = streamed(&url);
     let egress = egress();
     let upstream = egress.upstream(&url.parse().expect("a URI")).expect("allowed");
     let answer =
@@ -199,13 +204,7 @@ async fn a_body_goes_on_after_an_early_answer() {
     .await;
     let egress = egress();
     let upstream = egress.upstream(&url.parse().expect("a URI")).expect("allowed");
-    let (give, pieces) = tokio::sync::mpsc::channel::<Bytes>(1);
-    let pieces = futures_util::stream::unfold(pieces, |mut pieces| async move {
-        let piece = pieces.recv().await?;
-        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), pieces))
-    });
-    let request =
-        Request::post(&url).body(Outgoing::stream(StreamBody::new(pieces.boxed()))).expect("a request");
+    let (give, request) = streamed(&url);
     let sending = egress.send(&upstream, request, Limits::default());
     let answer = timeout(PATIENCE, sending).await.expect("in time").expect("an answer");
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "ok");
