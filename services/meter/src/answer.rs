@@ -1,5 +1,7 @@
 //! Answers what was used: the body of `GET /integrations/{id}/usage`.
 
+use std::fmt::Display;
+
 use model::ask::{
     Answer, CallerUse, EndpointUse, ModelUse, QuotaUse, Refused, RouteUse, SpanUse, Usage, UsageOf,
 };
@@ -15,21 +17,24 @@ pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow
     let bus = meter.bus.clone();
     let answer = move |question: UsageOf| {
         let meter = meter.clone();
-        async move {
-            match usage(&meter, question).await {
-                Ok(usage) => Answer::Ok(usage),
-                Err(error) => Answer::Refused(Refused {
-                    code: "unavailable".to_owned(),
-                    detail: format!("the figures could not be read: {error:#}"),
-                    line: None,
-                    column: None,
-                    near: Vec::new(),
-                }),
-            }
-        }
+        async move { answered("the figures", usage(&meter, question).await) }
     };
     bus.answer(&subject::ask("meter", "usage"), "meter", answer).until(stopping).await?;
     Ok(())
+}
+
+/// An outcome as whoever asked is told it; `what` could not be read otherwise.
+pub(crate) fn answered<T, E: Display>(what: &str, outcome: Result<T, E>) -> Answer<T> {
+    match outcome {
+        Ok(answer) => Answer::Ok(answer),
+        Err(error) => Answer::Refused(Refused {
+            code: "unavailable".to_owned(),
+            detail: format!("{what} could not be read: {error:#}"),
+            line: None,
+            column: None,
+            near: Vec::new(),
+        }),
+    }
 }
 
 async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {

@@ -23,6 +23,9 @@ mod unpriced;
 mod uptime;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use bus::{Bus, table};

@@ -26,10 +26,10 @@ pub(crate) use leased::{Ledgers, follow};
 pub(crate) use plan::source_of;
 pub(crate) use watch::watch;
 
-use model::ask::{Answer, Refused};
 use model::subject;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::answered;
 use crate::{Meter, budget};
 
 /// Answers what rules would have done and what budgets stand at, until told to stop.
@@ -38,27 +38,14 @@ pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow
     let asked = meter.clone();
     let trials = bus.answer(&subject::ask("meter", "test-rule"), "meter", move |question| {
         let meter = asked.clone();
-        async move { answered(trial::test(&meter, question).await) }
+        async move { answered("the figures", trial::test(&meter, question).await) }
     });
     let budgets = bus.answer(&subject::ask("meter", "budgets"), "meter", move |question| {
         let meter = meter.clone();
-        async move { answered(budget::now(&meter, question).await) }
+        async move { answered("the figures", budget::now(&meter, question).await) }
     });
     let (trials, budgets) = tokio::join!(trials.until(stopping.clone()), budgets.until(stopping));
     trials?;
     budgets?;
     Ok(())
-}
-
-fn answered<T>(outcome: anyhow::Result<T>) -> Answer<T> {
-    match outcome {
-        Ok(answer) => Answer::Ok(answer),
-        Err(error) => Answer::Refused(Refused {
-            code: "unavailable".to_owned(),
-            detail: format!("the figures could not be read: {error:#}"),
-            line: None,
-            column: None,
-            near: Vec::new(),
-        }),
-    }
 }

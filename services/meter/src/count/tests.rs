@@ -1,15 +1,15 @@
 //! Counting on a real nats-server and a real database: each event once, however often it comes and whatever is killed.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use bus::{Bus, ServerSettings, Supervised};
+use bus::{Bus, Supervised};
 use model::usage::{Count, UsageCounted};
 use model::{Envelope, EventId, IntegrationId, ProviderId, Timestamp};
 use store::{Facet, Plans, Store, Totals};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::tests::Town;
 use crate::{Doors, Settings, run};
 
 /// How long a fact may take to come true.
@@ -30,21 +30,8 @@ struct House {
 
 impl House {
     async fn start() -> Self {
-        let binary = std::env::var_os("SIGNALBOX_TEST_NATS_SERVER")
-            .expect("SIGNALBOX_TEST_NATS_SERVER must name a nats-server of 2.12 or later; tests/run sets it");
-        let folder = tempfile::tempdir().expect("a folder for the server");
-        let settings = ServerSettings {
-            binary: Some(PathBuf::from(binary)),
-            data_dir: folder.path().to_path_buf(),
-            port: 0,
-            guests: true,
-            version_min: ServerSettings::VERSION_MIN,
-        };
-        let server = Supervised::start(settings).await.expect("a server");
-        let bus = Bus::connect(&server.settings("tests/observer")).await.expect("a connection");
-        bus.declare().await.expect("streams and buckets");
-        let store = Store::open(&format!("sqlite://{}", folder.path().join("test.db").display())).await;
-        Self { server, bus, store: store.expect("a database"), now: Timestamp::now(), _folder: folder }
+        let Town { server, bus, store, folder } = Town::start("tests/observer").await;
+        Self { server, bus, store, now: Timestamp::now(), _folder: folder }
     }
 
     /// A meter, and how to stop it.

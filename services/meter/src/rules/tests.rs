@@ -1,20 +1,20 @@
 //! Rules on a real nats-server and a real database: each alert told once, whoever looks and however often it starts again.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bucket, Bus, ServerSettings, Supervised};
+use bus::{Bucket, Supervised};
 use model::config::Kind;
 use model::health::{Health, HealthChanged};
 use model::rule::{Rule, TestRule, built_in};
 use model::usage::{Count, UsageCounted};
 use model::{EventId, IntegrationId, ProviderId, Timestamp};
 use serde_json::{Value, json};
-use store::{Change, HealthEvent, HealthFact, Plans, Store, Write};
+use store::{Change, HealthEvent, HealthFact, Plans, Write};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::Term;
+use crate::tests::Town;
 use crate::{Meter, forecasts};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,22 +28,8 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn start(documents: &[(Kind, Value)]) -> Self {
-        let binary = std::env::var_os("SIGNALBOX_TEST_NATS_SERVER")
-            .expect("SIGNALBOX_TEST_NATS_SERVER must name a nats-server of 2.12 or later; tests/run sets it");
-        let folder = tempfile::tempdir().expect("a folder for the server");
-        let settings = ServerSettings {
-            binary: Some(PathBuf::from(binary)),
-            data_dir: folder.path().to_path_buf(),
-            port: 0,
-            guests: true,
-            version_min: ServerSettings::VERSION_MIN,
-        };
-        let server = Supervised::start(settings).await.expect("a server");
-        let bus = Bus::connect(&server.settings("meter/test")).await.expect("a connection");
-        bus.declare().await.expect("streams and buckets");
+        let Town { server, bus, store, folder } = Town::start("meter/test").await;
         drop(bus.bucket(Bucket::Config).await.expect("declared"));
-        let store = Store::open(&format!("sqlite://{}", folder.path().join("test.db").display())).await;
-        let store = store.expect("a database");
         let writes = documents.iter().map(|(kind, body)| Write::Create {
             kind: *kind,
             id: body["id"].as_str().expect("an id").to_owned(),

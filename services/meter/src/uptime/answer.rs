@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::ask::{Answer, Refused};
 use model::uptime::{Uptime, UptimeOf, UptimeWindow};
 use model::{IntegrationId, Timestamp, subject};
 use store::{HealthSum, Slot, Store};
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::report;
 use super::spans::{Span, breaks, spans};
 use crate::Meter;
+use crate::answer::answered;
 
 /// Intervals without an observation after which nothing is known, as failover has it; and how long that is at least, because
 /// an observation needs a while until it is here.
@@ -25,18 +25,7 @@ pub(super) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow
     let bus = meter.bus.clone();
     let answer = move |question: UptimeOf| {
         let store = meter.store.clone();
-        async move {
-            match uptime(&store, question).await {
-                Ok(uptime) => Answer::Ok(uptime),
-                Err(error) => Answer::Refused(Refused {
-                    code: "unavailable".to_owned(),
-                    detail: format!("what it was could not be read: {error}"),
-                    line: None,
-                    column: None,
-                    near: Vec::new(),
-                }),
-            }
-        }
+        async move { answered("what it was", uptime(&store, question).await) }
     };
     bus.answer(&subject::ask("meter", "uptime"), "meter", answer).until(stopping).await?;
     Ok(())

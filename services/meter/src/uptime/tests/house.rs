@@ -1,9 +1,8 @@
 //! The meter on a real nats-server and a real database: what happened is written down once, answered, and compared.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use bus::{Bucket, Bus, Message, ServerSettings, Start, Supervised};
+use bus::{Bucket, Bus, Message, Start, Supervised};
 use futures_util::StreamExt;
 use model::ask::Answer;
 use model::health::{Check, Health, HealthCompared, HealthNow, Observed, Reason};
@@ -15,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{changed, id, provider};
+use crate::tests::Town;
 use crate::{Doors, Settings, run};
 
 /// How long a fact may take to come true.
@@ -31,27 +31,14 @@ struct House {
 
 impl House {
     async fn start() -> Self {
-        let binary = std::env::var_os("SIGNALBOX_TEST_NATS_SERVER")
-            .expect("SIGNALBOX_TEST_NATS_SERVER must name a nats-server of 2.12 or later; tests/run sets it");
-        let folder = tempfile::tempdir().expect("a folder for the server");
-        let settings = ServerSettings {
-            binary: Some(PathBuf::from(binary)),
-            data_dir: folder.path().to_path_buf(),
-            port: 0,
-            guests: true,
-            version_min: ServerSettings::VERSION_MIN,
-        };
-        let server = Supervised::start(settings).await.expect("a server");
-        let bus = Bus::connect(&server.settings("tests/observer")).await.expect("a connection");
-        bus.declare().await.expect("streams and buckets");
+        let Town { server, bus, store, folder } = Town::start("tests/observer").await;
         let integration = serde_json::json!({"id": id(), "provider": provider(), "name": "Polygon"});
         let integration = serde_json::from_value(integration).expect("a configuration");
         let snapshot =
             Snapshot { revision: 1, integrations: [(id(), integration)].into(), ..Snapshot::default() };
         let config = bus.bucket(Bucket::Config).await.expect("declared");
         config.put(snapshot::KEY, &snapshot).await.expect("a configuration");
-        let store = Store::open(&format!("sqlite://{}", folder.path().join("test.db").display())).await;
-        Self { server, bus, store: store.expect("a database"), _folder: folder }
+        Self { server, bus, store, _folder: folder }
     }
 
     /// A meter, and how to stop it.
