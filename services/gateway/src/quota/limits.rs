@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use catalogue::{Provider, fit_path};
 use model::integration::{Integration, Window};
-use model::quota::{self, Away, Limit, Quota, Scope, Span, Unit};
+use model::quota::{self, Limit, Quota, Scope, Span, Unit};
+use model::token::Priority;
 use smallvec::SmallVec;
 
 use super::book::{Book, Kept, Pot};
@@ -57,6 +58,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) actor: &'a str,
     /// With which token.
     pub(crate) token: &'a str,
+    /// Who goes first where it waits.
+    pub(crate) priority: Priority,
     /// Tokens that the question may have at most, and the answer.
     pub(crate) tokens: (u64, u64),
 }
@@ -76,12 +79,7 @@ impl Limits {
         output: u64,
         old: Option<&Self>,
     ) -> Option<Arc<Self>> {
-        let plan = given.settings.get("plan").and_then(serde_json::Value::as_str);
-        let preset = || provider.kept_quotas(plan);
-        let quotas = match given.quotas.is_empty() {
-            true if given.preset_quotas => preset(),
-            _ => given.quotas.clone(),
-        };
+        let quotas = provider.quotas_of(given);
         let mut rules: Vec<Rule> =
             quotas.into_iter().filter_map(|quota| rule(book, given, quota, replicas)).collect();
         // What gives least is asked first: a refusal then costs the others nothing.
@@ -165,16 +163,11 @@ impl Limits {
 impl Rule {
     /// What a call weighs. 0: the limit is not about it.
     fn units(&self, asked: &Asked<'_>) -> u64 {
-        let Quota { paths, weights, unit, .. } = &self.quota;
-        if !paths.is_empty() && !paths.iter().any(|path| fit_path(path, asked.path).is_some()) {
-            return 0;
-        }
+        let weight = self.quota.weighs(asked.path, fit_path);
         let (input, output) = asked.tokens;
-        match unit {
-            Unit::Requests => {
-                let fitting = weights.iter().filter_map(|w| Some((fit_path(&w.path, asked.path)?, w.units)));
-                fitting.max_by_key(|(fit, _)| *fit).map_or(1, |(_, units)| units)
-            }
+        match self.quota.unit {
+            _ if weight == 0 => 0,
+            Unit::Requests => weight,
             Unit::InputTokens => input,
             Unit::OutputTokens => output,
             Unit::Tokens => input.saturating_add(output),
@@ -223,22 +216,15 @@ impl Rule {
 
 /// A limit made ready. One that cannot be kept is left out and said: the api takes none.
 fn rule(book: &Book, given: &Integration, quota: Quota, replicas: u32) -> Option<Rule> {
-    let closed =
-        || Quota { away: Some(Away::FailClosed), timezone: Some(quota.zone().to_owned()), ..quota.clone() };
-    let compile = |quota: &Quota, replicas| quota::compile(std::slice::from_ref(quota), replicas);
-    let compiled = compile(&quota, replicas).or_else(|_| compile(&closed(), 1));
-    let limit: Limit = match compiled {
-        Ok(limits) => limits.into_iter().next()?,
-        Err(faults) => {
-            let why = faults.first().map(ToString::to_string).unwrap_or_default();
+    let limit: Limit = match quota::keep(&quota, replicas) {
+        Ok(limit) => limit,
+        Err(fault) => {
+            let why = fault.to_string();
             tracing::warn!(integration.id = %given.id, quota = quota.name, why, "Limit {} of integration {} cannot be kept: {why}.", quota.name, given.id);
             return None;
         }
     };
-    let owner = match (&given.key, quota.scope) {
-        (Some(key), Scope::Credential) => format!("key/{key}"),
-        _ => given.id.to_string(),
-    };
+    let owner = quota::key::owner(given, quota.scope);
     let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
     let (pot, said) = book.pot(&given.id, &owner, &limit, has_parts)?;
     let is_calendar = matches!(limit.span, Span::Calendar { .. });

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::integration::{Ratio, Window};
 
-pub use check::{Fault, Why, compile};
+pub use check::{Fault, Why, compile, keep};
 pub use limit::{AMOUNT_MAX, CALL_MS_MAX, ESTIMATE_MS, Limit, ROLLING_AMOUNT_MAX, Span, slack_ms};
 
 /// Limits of one integration.
@@ -184,6 +184,16 @@ impl Quota {
     /// The zone of its windows; where nobody says, UTC.
     pub fn zone(&self) -> &str {
         self.timezone.as_deref().filter(|zone| !zone.is_empty()).unwrap_or("UTC")
+    }
+
+    /// Whether it is about calls to a path, and what one weighs there. 0: it is not. `fit` says how well a path begins as
+    /// a pattern says.
+    pub fn weighs<F: Ord + Copy>(&self, path: &str, fit: impl Fn(&str, &str) -> Option<F>) -> u64 {
+        if !self.paths.is_empty() && !self.paths.iter().any(|pattern| fit(pattern, path).is_some()) {
+            return 0;
+        }
+        let fitting = self.weights.iter().filter_map(|w| Some((fit(&w.path, path)?, w.units)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(1, |(_, units)| units)
     }
 
     /// Whether all calls of its integration count for it, and each as one: then calls that were counted are its use.

@@ -1,6 +1,6 @@
 //! A provider's limits, and the headers in which its answers say what is left.
 
-use model::integration::Window;
+use model::integration::{Integration, Window};
 use model::quota::{self, Kind, Quota, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -220,6 +220,15 @@ impl Provider {
     pub fn preset_quotas(&self) -> Vec<Quota> {
         let quotas = self.limits_of(None).map(Limit::as_quota);
         quotas.filter(|quota| quota.per.is_some() && quota.counts_calls()).collect()
+    }
+
+    /// The quotas that an integration keeps to: its own, or where it names none those of the catalogue.
+    pub fn quotas_of(&self, it: &Integration) -> Vec<Quota> {
+        let plan = it.settings.get("plan").and_then(serde_json::Value::as_str);
+        match it.quotas.is_empty() {
+            true if it.preset_quotas => self.kept_quotas(plan),
+            _ => it.quotas.clone(),
+        }
     }
 
     /// The quotas that an integration keeps to which names none: those of everybody, and those of its plan. Which plan a key

@@ -121,6 +121,24 @@ pub fn compile(quotas: &[Quota], replicas: u32) -> Result<Vec<Limit>, Vec<Fault>
     if faults.is_empty() { Ok(limits) } else { Err(faults) }
 }
 
+/// One limit of a configuration that stands, as it is kept. What a later rule refuses of it is kept more strictly: fail
+/// closed, in UTC.
+///
+/// # Errors
+/// The first reason why it cannot be kept at all.
+pub fn keep(quota: &Quota, replicas: u32) -> Result<Limit, Fault> {
+    let compile = |quota: &Quota, replicas| compile(std::slice::from_ref(quota), replicas);
+    let strict =
+        || Quota { away: Some(Away::FailClosed), timezone: Some(quota.zone().to_owned()), ..quota.clone() };
+    let kept = compile(quota, replicas).or_else(|_| compile(&strict(), 1));
+    let first = |faults: Vec<Fault>| faults.into_iter().next();
+    let nothing = || Fault { pointer: String::new(), why: Why::NoWindow };
+    match kept {
+        Ok(limits) => limits.into_iter().next().ok_or_else(nothing),
+        Err(faults) => Err(first(faults).unwrap_or_else(nothing)),
+    }
+}
+
 /// The first limit that is one too many for a call; those that are about some paths only can be apart.
 fn too_many_at_once(quotas: &[Quota]) -> Option<usize> {
     let everywhere = quotas.iter().enumerate().filter(|(_, quota)| quota.paths.is_empty());

@@ -6,8 +6,8 @@
 
 use std::fmt::Write;
 
-use super::{Limit, Span};
-use crate::integration::Window as Per;
+use super::{Limit, Scope, Span};
+use crate::integration::{Integration, Window as Per};
 
 /// The longest key, in characters. A longer name is no limit's: callers count such endpoints as one.
 pub const KEY_CHARS_MAX: usize = 400;
@@ -35,6 +35,14 @@ pub fn of(owner: &str, limit: &str, part: Option<&str>) -> Option<String> {
         }
     }
     Some(key)
+}
+
+/// What a limit belongs to: the integration, or the credential that it shares with others.
+pub fn owner(it: &Integration, scope: Scope) -> String {
+    match (&it.key, scope) {
+        (Some(key), Scope::Credential) => format!("key/{key}"),
+        _ => it.id.to_string(),
+    }
 }
 
 /// A limit's name in its key: what makes it another one is when its units come again, and whether each caller, token or
