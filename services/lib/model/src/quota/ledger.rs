@@ -10,6 +10,7 @@
 //! what it may have spent last has come home.
 
 mod ghost;
+mod once;
 mod told;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use super::window::{self, Window};
 use super::{ESTIMATE_MS, Limit, Span};
 
 pub use ghost::Ghost;
+pub use told::Told;
 
 /// Leases in a ledger. A holder that was not heard for longest goes first; what it holds counts as spent.
 pub const HOLDERS_MAX: usize = 64;
@@ -58,6 +60,9 @@ pub struct Ledger {
     /// Spent by others with the same key, as far as the provider's own count proves it. Of a window.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     pub elsewhere: u64,
+    /// Spent at once by who holds no lease: probes. Of a window.
+    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    pub paid: u64,
     /// Nothing is granted before, in Unix milliseconds.
     #[serde(rename = "q", default = "none", skip_serializing_if = "is_none")]
     pub quiet_until: i64,
@@ -134,6 +139,7 @@ impl Ledger {
             limit: limit.amount,
             lost: 0,
             elsewhere: 0,
+            paid: 0,
             quiet_until: i64::MIN,
             holders: BTreeMap::new(),
             ghosts: Vec::new(),
@@ -165,7 +171,7 @@ impl Ledger {
     pub fn taken(&self) -> u64 {
         let held = self.holders.values().map(Lease::held);
         let ghosts = self.ghosts.iter().map(|ghost| ghost.units);
-        held.chain(ghosts).fold(self.lost.saturating_add(self.elsewhere), u64::saturating_add)
+        held.chain(ghosts).fold(self.gone(), u64::saturating_add)
     }
 
     /// What can still be granted.
@@ -175,7 +181,12 @@ impl Ledger {
 
     /// What gateways said they have spent, and what is lost.
     pub fn spent(&self) -> u64 {
-        self.holders.values().fold(self.lost.saturating_add(self.elsewhere), |sum, lease| sum + lease.spent)
+        self.holders.values().fold(self.gone(), |sum, lease| sum.saturating_add(lease.spent))
+    }
+
+    /// What no holder has, and nobody can have any more in this window.
+    fn gone(&self) -> u64 {
+        self.lost.saturating_add(self.elsewhere).saturating_add(self.paid)
     }
 
     /// Grants up to `want` units: less when less is left, nothing when nothing is.

@@ -21,8 +21,15 @@ pub struct Ghost {
     pub holder: Option<Holder>,
 }
 
-/// Adds one.
+/// Adds one. Those that nobody is kept anything by and that are free at the same time are one.
 pub(super) fn put(ghosts: &mut Vec<Ghost>, ghost: Ghost) {
+    let alike = |known: &&mut Ghost| known.free_at == ghost.free_at && known.holder.is_none();
+    if ghost.holder.is_none()
+        && let Some(known) = ghosts.iter_mut().find(alike)
+    {
+        known.units = known.units.saturating_add(ghost.units);
+        return;
+    }
     if ghosts.len() < GHOSTS_MAX {
         ghosts.push(ghost);
         return;

@@ -1,7 +1,32 @@
 //! How far a limit is used, as its ledger shows it: for people, and for what warns them. Nobody spends by it.
 
-use super::{HEARD_MS, Ledger, SLACK};
+use super::{HEARD_MS, Ledger, Lease, SLACK};
 use crate::Timestamp;
+
+/// A gateway that was not heard of a window for so long is gone if it holds more than [`FEW`], in milliseconds: an idle one
+/// gives back what it does not need after some seconds.
+const GONE_MS: u64 = 120_000;
+/// What an idle gateway keeps at hand at most, in units.
+const FEW: u64 = 2;
+/// The same of one that holds less: after that an idle one has given back all, in milliseconds.
+const GONE_FEW_MS: u64 = 720_000;
+
+/// What became of a limit's units. All but `gateways` together is the limit, unless that was lowered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Spent in the window; without one, the most that was in use at a time since its holders wrote last.
+    pub spent: u64,
+    /// Held by those that live, unspent.
+    pub held: u64,
+    /// Held by those that are gone: counts as spent.
+    pub lost: u64,
+    /// Spent by others with the same key.
+    pub elsewhere: u64,
+    /// Leased to nobody.
+    pub free: u64,
+    /// Those that live and hold some.
+    pub gateways: u32,
+}
 
 impl Ledger {
     /// Units in use at a moment, at most the limit: of a window what was spent of it, of what renews itself the most that
@@ -9,6 +34,32 @@ impl Ledger {
     pub fn in_use(&self, at: Timestamp) -> u64 {
         let used = if self.window > 0 { self.spent() } else { self.peaks(at) };
         if used > 0 && self.is_dry(at) { self.limit } else { used.min(self.limit) }
+    }
+
+    /// What became of its units at a moment, to which it was brought by [`Ledger::now`].
+    pub fn told(&self, at: Timestamp) -> Told {
+        let mut told = Told { elsewhere: self.elsewhere, free: self.left(), ..Told::default() };
+        told.lost = self.ghosts.iter().fold(0, |sum, ghost| sum.saturating_add(ghost.units));
+        // Who left in order has spent what he did not give back.
+        told.spent = self.lost;
+        for lease in self.holders.values().filter(|lease| lease.held() > 0) {
+            let spent = lease.spent.min(lease.held());
+            told.spent = told.spent.saturating_add(spent);
+            if self.is_gone(lease, at) {
+                told.lost = told.lost.saturating_add(lease.held() - spent);
+            } else {
+                told.held = told.held.saturating_add(lease.held() - spent);
+                told.gateways += 1;
+            }
+        }
+        told
+    }
+
+    /// Whether nobody will spend the rest of a window's lease. Shares end by themselves.
+    fn is_gone(&self, lease: &Lease, at: Timestamp) -> bool {
+        let rest = lease.held().saturating_sub(lease.spent);
+        let patience = if rest > FEW { GONE_MS } else { GONE_FEW_MS };
+        self.window > 0 && lease.until < at.as_millis().saturating_sub_unsigned(patience)
     }
 
     fn peaks(&self, at: Timestamp) -> u64 {
@@ -47,6 +98,7 @@ mod tests {
             limit: 100,
             lost: 0,
             elsewhere: 0,
+            paid: 0,
             quiet_until: i64::MIN,
             holders: holders.collect(),
             ghosts: Vec::new(),
@@ -64,6 +116,23 @@ mod tests {
         assert_eq!(in_use(&lost), 45);
         assert_eq!(in_use(&ledger(1, &[(60, 60, 1), (40, 30, 10)])), 100, "one wants more, and gets nothing");
         assert_eq!(in_use(&ledger(1, &[(60, 55, 5), (40, 30, 10)])), 85, "all have what they want");
+    }
+
+    #[test]
+    fn units_are_spent_held_lost_or_free() {
+        let told = |ledger: &Ledger, at| ledger.told(Timestamp::from_millis(at));
+        let alive = Ledger { lost: 5, elsewhere: 7, ..ledger(1, &[(60, 41, 19), (3, 1, 1)]) };
+        let all = Told { spent: 47, held: 21, lost: 0, elsewhere: 7, free: 25, gateways: 2 };
+        assert_eq!(told(&alive, 9_000), all);
+        let gone = Told { held: 2, lost: 19, gateways: 1, ..all };
+        assert_eq!(told(&alive, 10_001 + 120_000), gone, "an idle one may have few");
+        assert_eq!(told(&alive, 10_001 + 720_000), Told { held: 0, lost: 21, gateways: 0, ..all });
+        let shares = Ledger {
+            ghosts: vec![super::super::Ghost { units: 20, free_at: 99_000, holder: None }],
+            ..ledger(0, &[(50, 43, 54), (10, 12, 10)])
+        };
+        let all = Told { spent: 53, held: 7, lost: 20, elsewhere: 0, free: 20, gateways: 2 };
+        assert_eq!(told(&shares, 9_000), all);
     }
 
     #[test]
