@@ -3,7 +3,7 @@
 use model::audit::Verb;
 use model::config::Kind;
 use model::id::Slug;
-use model::token::{Actor, Bounds, Role, Token};
+use model::token::{Actor, Bounds, Priority, Role, Token};
 use model::{Secret, Timestamp, TokenId};
 use store::Write;
 
@@ -87,6 +87,7 @@ fn row(id: TokenId, text: &Secret) -> Token {
         expires_at: None,
         revoked_at: None,
         bounds: Bounds::default(),
+        priority: Priority::default(),
     }
 }
 

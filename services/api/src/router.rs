@@ -98,7 +98,7 @@ fn resources() -> OpenApiRouter<Api> {
             .routes(routes!(audit::export))
             .routes(routes!(audit::verify))
             .routes(routes!(tokens::list, tokens::create))
-            .routes(routes!(tokens::get, tokens::delete))
+            .routes(routes!(tokens::get, tokens::patch, tokens::delete))
             .routes(routes!(users::list, users::create))
             .routes(routes!(users::get, users::patch, users::delete))
             .routes(routes!(sessions::create, sessions::delete))

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ipnet::IpNet;
 use model::audit::Verb;
 use model::config::Kind;
-use model::token::{Actor, Bounds, Permission, Role, Token};
+use model::token::{Actor, Bounds, Permission, Priority, Role, Token};
 use model::{Timestamp, TokenId};
 use runtime::Problem;
 use runtime::json::Json;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::Write;
 use utoipa::ToSchema;
 
-use super::{matching, stored, tagged};
+use super::{Patch, matching, patched, stored, tagged};
 use crate::access::{Caller, token};
 use crate::change::{Decision, Deed};
 use crate::config::{Config, Kept};
@@ -38,6 +38,18 @@ pub(crate) struct Input {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     bounds: Bounds,
+    /// Who goes first where calls wait for a limit.
+    #[serde(default)]
+    priority: Priority,
+}
+
+/// What may be changed of a token that is in use. What it may do stays as it was made.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TokenChanges)]
+struct Editable {
+    #[serde(default)]
+    priority: Priority,
 }
 
 /// A token, without its value.
@@ -131,6 +143,7 @@ pub(crate) async fn create(
         expires_at: input.expires_at,
         revoked_at: None,
         bounds: input.bounds.clone(),
+        priority: input.priority,
     };
     let body = stored(&kept)?;
     api.change(&caller, |config, _| {
@@ -166,6 +179,34 @@ pub(crate) async fn create(
     response.headers_mut().insert(SHOWN_ONCE, HeaderValue::from_static("1"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Changes a token's priority (JSON merge patch). Its value, role and bounds stay as they were made: make another one.
+#[utoipa::path(patch, path = "/tokens/{id}", tag = "access", params(("id" = String, Path)), request_body = Editable,
+    responses((status = 200, body = View), (status = 404, body = Problem), (status = 412, body = Problem),
+        (status = 422, body = Problem), (status = 428, body = Problem)))]
+pub(crate) async fn patch(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(patch): Patch,
+) -> Result<Response, Problem> {
+    let deed = Deed::to(Kind::Token, &id, "token.update", Verb::Update);
+    caller.may(&api, Permission::Tokens, &deed).await?;
+    api.change(&caller, |config, _| {
+        let kept = find(config, &id)?;
+        matching(&headers, kept.revision)?;
+        let Editable { priority } = patched(&Editable { priority: kept.body.priority }, &patch)?;
+        let body = stored(&Token { priority, ..kept.body.clone() })?;
+        let write =
+            Write::Update { kind: Kind::Token, id: id.clone(), body, expected: Some(kept.revision) };
+        Ok(Decision::write(write, deed.clone(), ()))
+    })
+    .await?;
+    let config = api.config().await?;
+    let kept = find(&config, &id)?.clone();
+    Ok(tagged(StatusCode::OK, kept.revision, &view(kept)))
 }
 
 /// Revokes a token: it is refused from the next request on.

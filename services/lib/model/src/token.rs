@@ -141,6 +141,48 @@ impl Permission {
     }
 }
 
+/// Who goes first where calls wait for a limit. The order is that of the words: the highest goes first, and the lower
+/// ones get a ninth of what goes, so that nobody waits for ever.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After the others: work that can wait, such as a night's.
+    Low,
+    /// As most are.
+    #[default]
+    Normal,
+    /// Before the others: where somebody waits for the answer.
+    High,
+}
+
+impl Priority {
+    /// All of them, the highest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// The word used in bodies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
 /// A caller's credential to Signalbox, without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Token {
@@ -164,6 +206,9 @@ pub struct Token {
     /// What it is bound to.
     #[serde(default)]
     pub bounds: Bounds,
+    /// Who goes first where its calls wait for a limit.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// What a token is bound to. An empty list binds to nothing.
