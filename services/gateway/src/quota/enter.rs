@@ -1,6 +1,6 @@
 //! Lets a call go when its limits do: at once, or when its turn has come.
 //!
-//! Who waits, waits in the queue of the limit that refused, callers in turn, not longer than worth it: a call of which it is
+//! Who waits, waits in the queue of the limit that refused, by priority and callers in turn, not longer than worth it: a call of which it is
 //! known that nothing comes in time is refused at once. Nobody waits for what only the end of a window brings.
 
 use std::sync::Arc;
@@ -83,7 +83,7 @@ async fn wait(
     if !is_worth_it(refusal) {
         return refused(refusal);
     }
-    let Some(place) = kept.queue.join(asked.actor, *units) else { return refused(refusal) };
+    let Some(place) = kept.queue.join(asked.actor, asked.priority, *units) else { return refused(refusal) };
     if place.ahead > 0 {
         // Only the first asks; the others are missing units as well.
         kept.purse.miss(*units);
@@ -97,7 +97,8 @@ async fn wait(
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
     let deadline = Instant::now() + Duration::from_millis(deadline_ms - began_ms);
-    if timeout_at(deadline, place.turn()).await.is_err() {
+    // Too late, or a higher priority has its place.
+    if timeout_at(deadline, place.turn()).await != Ok(true) {
         let until_ms = steady::now_ms() + 1;
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }

@@ -44,7 +44,9 @@ fn limits(each: usize, rolling: bool) -> Vec<Arc<Limits>> {
 
 /// Nanoseconds of a call's check, from before it is sent until it is settled.
 fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
-    let asked = Asked { path: "/v1/x", endpoint: "/v1/x", actor: "user:a", token: "t", tokens: (0, 0) };
+    let priority = model::token::Priority::default();
+    let asked =
+        Asked { path: "/v1/x", endpoint: "/v1/x", actor: "user:a", token: "t", priority, tokens: (0, 0) };
     let patience = Patience { wait_ms: 0, left_ms: 1_000 };
     let (began, mut place) = (Instant::now(), seed);
     for _ in 0..CALLS {

@@ -173,6 +173,39 @@ async fn calls_wait_for_units_that_come_again_callers_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_of_a_higher_priority_does_not_wait_behind_others_and_takes_a_place() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let limit = quota(json!({ "name": "second", "requests": 10, "per": "second", "timezone": null }));
+    house
+        .configure(|s| {
+            integration(s, "a", &provider.url(), limit);
+            let priority = model::token::Priority::High;
+            s.tokens.push(model::token::Token { priority, ..token("other", OTHER, &json!({})) });
+            // The same caller, so that only its token tells them apart.
+            let actor = s.tokens[0].actor.clone();
+            s.tokens.last_mut().expect("one").actor = actor;
+        })
+        .await;
+    assert_eq!(house.get("/p/a/x").await.status, 200);
+    let began = Instant::now();
+    let many = storm(&house, 300, "/p/a/x");
+    let few = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let ask = || async {
+            let uri = format!("http://{}/p/a/x", house.address);
+            let request =
+                http::Request::builder().uri(uri).header("authorization", format!("Bearer {OTHER}"));
+            house.call(request, "").await.status
+        };
+        (join_all((0..5).map(|_| ask())).await, began.elapsed())
+    };
+    let (many, (few, took)) = tokio::join!(many, few);
+    assert!(few.iter().all(|status| *status == 200), "{few:?}");
+    assert!((5..=45).contains(&many) && took < Duration::from_millis(1_900), "{many} {took:?}");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_caller_has_its_own_limit_where_it_says_so() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     house

@@ -46,6 +46,7 @@ impl Reserved {
             endpoint: &account.endpoint,
             actor: token.actor.as_str(),
             token: token.id.as_str(),
+            priority: token.priority,
             tokens: tokens(limits, call, body),
         };
         let patience = Patience { wait_ms: left.wait_ms, left_ms: left.left_ms };
