@@ -2,15 +2,13 @@
 
 use std::fmt::Display;
 
-use model::ask::{
-    Answer, CallerUse, EndpointUse, ModelUse, QuotaUse, Refused, RouteUse, SpanUse, Usage, UsageOf,
-};
+use model::ask::{Answer, CallerUse, EndpointUse, ModelUse, Refused, RouteUse, SpanUse, Usage, UsageOf};
 use model::integration::Window;
 use model::subject;
 use store::{Facet, Step};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Meter, forecasts, window};
+use crate::{Meter, forecasts, limits, window};
 
 /// Answers until told to stop.
 pub(crate) async fn answers(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
@@ -38,29 +36,11 @@ pub(crate) fn answered<T, E: Display>(what: &str, outcome: Result<T, E>) -> Answ
 }
 
 async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
-    let UsageOf { integration: id, window: asked, step, quotas, plan_micros, at, now } = question;
+    let (used, limits) = limits::used(meter, &question).await?;
+    let UsageOf { integration: id, window: asked, step, plan_micros, at, now, .. } = question;
     let (from, to) = asked.span(at);
     let store = &meter.store;
     let total = store.usage_total(&id, from, to).await?;
-    let mut used = Vec::with_capacity(quotas.len());
-    let mut limits = Vec::with_capacity(quotas.len());
-    for quota in quotas {
-        let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
-        let span = window::at(now, per, quota.zone());
-        let count = store.usage_in_window(&id, span.from, span.to, now).await?.requests;
-        let forecast = forecasts::of_quota(meter, &id, &quota, span, count, now).await?;
-        used.push(QuotaUse {
-            near_limit: quota.near.reached(count, quota.requests),
-            ratio: ratio(count, quota.requests),
-            name: quota.name.clone(),
-            used: count,
-            limit: quota.requests,
-            near: quota.near,
-            resets_at: span.to,
-            forecast: forecast.clone(),
-        });
-        limits.push((quota, span, forecast));
-    }
     // What is over needs no forecast: where there is no limit, it is that of today.
     let of = if now < to { window::Span { from, to } } else { window::at(now, Window::Day, "UTC") };
     let sofar =
@@ -97,9 +77,4 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
         history: history.map(|(start, sum)| SpanUse { start, figures: sum.into() }).collect(),
         forecast,
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a ratio for people, to three digits")]
-fn ratio(used: u64, limit: u64) -> f64 {
-    (used as f64 / limit.max(1) as f64 * 1000.0).round() / 1000.0
 }

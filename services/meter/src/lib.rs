@@ -17,6 +17,7 @@ mod budget;
 mod count;
 mod forecasts;
 mod keep;
+mod limits;
 mod notice;
 mod rules;
 mod unpriced;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use model::ask::{Figures, IntegrationUse, SpanUse, Usage, UsageOf, UsageOfAll, UsageStep, UsageWindow};
 use model::config::Kind;
 use model::integration::Integration;
+use model::quota::Quota;
 use model::usage::Sketch;
 use model::{IntegrationId, Timestamp};
 use runtime::Problem;
@@ -89,16 +90,10 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let Asked { window, step, at, now } = which.asked()?;
     let it = integration(&api, &caller, &id).await?;
-    let quotas = match it.quotas.is_empty() {
-        true => api
-            .catalogue
-            .get(it.provider.as_str())
-            .map(|provider| provider.preset_quotas())
-            .unwrap_or_default(),
-        false => it.quotas.clone(),
-    };
+    let (quotas, shown) = limits(&api, &it);
     let plan_micros = it.cost.plan.as_ref().map(|plan| plan.per_month_micros);
-    let question = UsageOf { integration: it.id, window, step, quotas, plan_micros, at, now };
+    let question =
+        UsageOf { integration: it.id, window, step, quotas, shown, key: it.key, plan_micros, at, now };
     match api.ask::<_, Usage>("meter", "usage", &question).await? {
         Ok(usage) => Ok(axum::Json(usage).into_response()),
         Err(refused) => Err(Problem::unavailable(refused.detail, RETRY_SECS)),
@@ -136,6 +131,20 @@ pub(crate) async fn all(
     let usage =
         UsageOfAll { window, from, to, figures: sum.into(), integrations, step, history: history.collect() };
     Ok(axum::Json(usage).into_response())
+}
+
+/// The limits that gateways keep to, and those of the catalogue that are only shown: of the plan that most accounts have.
+fn limits(api: &Api, it: &Integration) -> (Vec<Quota>, Vec<Quota>) {
+    if !it.quotas.is_empty() {
+        return (it.quotas.clone(), Vec::new());
+    }
+    let Some(provider) = api.catalogue.get(it.provider.as_str()) else { return (Vec::new(), Vec::new()) };
+    let plan = it.settings.get("plan").and_then(serde_json::Value::as_str);
+    let kept = provider.quotas_of(it);
+    // Of a plan that is named all limits are kept that are known for certain.
+    let is_new = |quota: &Quota| plan.is_none() && kept.iter().all(|other: &Quota| other.name != quota.name);
+    let shown = provider.preset_quotas().into_iter().filter(is_new).collect();
+    (kept, shown)
 }
 
 /// An integration that the caller may see.

@@ -3,6 +3,7 @@
 //! A question carries no secret. A key that is being tried is put into the key store under `trials/<id>`
 //! first, and taken out again after the answer.
 
+mod limits;
 mod usage;
 
 use schemars::JsonSchema;
@@ -15,9 +16,10 @@ use crate::health::{Health, Observed, Reason};
 use crate::integration::Integration;
 use crate::webhook::WebhookKind;
 use crate::{IntegrationId, Timestamp, WebhookId};
+pub use limits::{LeasedUse, PARTS_TOLD_MAX, PartUse, QuotaUse, Source};
 pub use usage::{
-    CallerUse, EndpointUse, Figures, IntegrationUse, Latency, ModelUse, QuotaUse, RouteUse, SpanUse, Usage,
-    UsageOf, UsageOfAll, UsageStep, UsageWindow,
+    CallerUse, EndpointUse, Figures, IntegrationUse, Latency, ModelUse, RouteUse, SpanUse, Usage, UsageOf,
+    UsageOfAll, UsageStep, UsageWindow,
 };
 
 /// `sb.ask.v1.prober.ping`: ask this configured integration now. Answered with [`Pong`] or [`Refused`].

@@ -49,6 +49,8 @@ pub enum Missing {
     NotEnoughData,
     /// The window is shorter than a day: it is over before a forecast helps.
     WindowTooShort,
+    /// Only limits of a calendar that count whole calls of the integration are forecast.
+    Unsupported,
 }
 
 /// How a forecast was made.

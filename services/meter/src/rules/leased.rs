@@ -97,7 +97,7 @@ impl Ledgers {
     }
 
     /// Takes all that there are. What is none is left out.
-    pub(super) fn begin(&self, all: impl Iterator<Item = (String, Value)>) {
+    pub(crate) fn begin(&self, all: impl Iterator<Item = (String, Value)>) {
         for (key, value) in all {
             if let Ok(value) = serde_json::from_value(value) {
                 self.take(Change::Put { key, value, revision: 0 });
@@ -109,6 +109,21 @@ impl Ledgers {
     /// Whether all were read.
     pub(super) fn are_known(&self) -> bool {
         self.known.load(Relaxed)
+    }
+
+    /// The ledger of a limit that all share.
+    pub(crate) fn of(&self, key: &str) -> Option<Ledger> {
+        self.lock().get(key).map(|(_, ledger)| ledger.clone())
+    }
+
+    /// The ledgers of a limit's callers, tokens or endpoints, by their names.
+    pub(crate) fn parts_of(&self, key: &str) -> Vec<(String, Ledger)> {
+        let first = format!("{key}.");
+        let all = self.lock();
+        let from =
+            all.range::<str, _>((std::ops::Bound::Included(first.as_str()), std::ops::Bound::Unbounded));
+        let parts = from.take_while(|(key, _)| key.starts_with(&first));
+        parts.filter_map(|(_, (named, ledger))| Some((named.part.clone()?, ledger.clone()))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Named, Ledger)>> {

@@ -11,8 +11,11 @@ use utoipa::ToSchema;
 
 use crate::forecast::Forecast;
 use crate::health::Reason;
+use crate::quota::Quota;
 use crate::usage::{Sketch, Tokens};
-use crate::{IntegrationId, RouteId, Timestamp};
+use crate::{IntegrationId, KeyId, RouteId, Timestamp};
+
+use super::QuotaUse;
 
 /// A calendar window in UTC, in which some moment lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -137,8 +140,14 @@ pub struct UsageOf {
     pub window: UsageWindow,
     /// The steps of its history.
     pub step: UsageStep,
-    /// Its limits.
-    pub quotas: Vec<crate::integration::Quota>,
+    /// The limits that gateways keep to.
+    pub quotas: Vec<Quota>,
+    /// Limits that are only shown.
+    #[serde(default)]
+    pub shown: Vec<Quota>,
+    /// Whose key it uses: limits of a credential are kept by it.
+    #[serde(default)]
+    pub key: Option<KeyId>,
     /// What its plan costs a month, in millionths of a US dollar.
     #[serde(default)]
     pub plan_micros: Option<u64>,
@@ -229,7 +238,7 @@ pub struct Usage {
     /// What the plan costs a month, in millionths of a US dollar; not in `cost_micros`. Null without a plan.
     #[serde(default)]
     pub plan_micros: Option<u64>,
-    /// Every limit in its own window.
+    /// Every limit as it is now, whatever window was asked for.
     pub quotas: Vec<QuotaUse>,
     /// By endpoint, most calls first, at most 100.
     pub endpoints: Vec<EndpointUse>,
@@ -248,28 +257,6 @@ pub struct Usage {
     pub history: Vec<SpanUse>,
     /// Where it goes: calls and cost at the end of the longest limit's window (of the asked window without limits), and
     /// when the first limit of a day or more is used up.
-    pub forecast: Forecast,
-}
-
-/// A limit and what was used of it in its current window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct QuotaUse {
-    /// The limit's name.
-    pub name: String,
-    /// Used.
-    pub used: u64,
-    /// Allowed.
-    pub limit: u64,
-    /// Used by allowed, to three digits.
-    pub ratio: f64,
-    /// The share from which on it is near.
-    pub near: crate::integration::Ratio,
-    /// Whether it is near.
-    pub near_limit: bool,
-    /// When the window ends.
-    pub resets_at: Timestamp,
-    /// Where it goes.
-    #[serde(default)]
     pub forecast: Forecast,
 }
 

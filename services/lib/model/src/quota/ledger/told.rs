@@ -1,6 +1,6 @@
 //! How far a limit is used, as its ledger shows it: for people, and for what warns them. Nobody spends by it.
 
-use super::{HEARD_MS, Ledger, Lease, SLACK};
+use super::{HEARD_MS, Lease, Ledger, SLACK};
 use crate::Timestamp;
 
 /// A gateway that was not heard of a window for so long is gone if it holds more than [`FEW`], in milliseconds: an idle one
@@ -14,11 +14,12 @@ const GONE_FEW_MS: u64 = 720_000;
 /// What became of a limit's units. All but `gateways` together is the limit, unless that was lowered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Spent in the window; without one, the most that was in use at a time since its holders wrote last.
+    /// Spent in the window; without one, the most that was in use at a time since its holders wrote last, and what has not
+    /// come home yet of those that left.
     pub spent: u64,
     /// Held by those that live, unspent.
     pub held: u64,
-    /// Held by those that are gone: counts as spent.
+    /// Kept for those that are gone: counts as spent.
     pub lost: u64,
     /// Spent by others with the same key.
     pub elsewhere: u64,
@@ -39,9 +40,12 @@ impl Ledger {
     /// What became of its units at a moment, to which it was brought by [`Ledger::now`].
     pub fn told(&self, at: Timestamp) -> Told {
         let mut told = Told { elsewhere: self.elsewhere, free: self.left(), ..Told::default() };
-        told.lost = self.ghosts.iter().fold(0, |sum, ghost| sum.saturating_add(ghost.units));
         // Who left in order has spent what he did not give back.
-        told.spent = self.lost;
+        told.spent = self.lost.saturating_add(self.paid);
+        for ghost in &self.ghosts {
+            let of = if ghost.holder.is_some() { &mut told.lost } else { &mut told.spent };
+            *of = of.saturating_add(ghost.units);
+        }
         for lease in self.holders.values().filter(|lease| lease.held() > 0) {
             let spent = lease.spent.min(lease.held());
             told.spent = told.spent.saturating_add(spent);
@@ -93,16 +97,8 @@ mod tests {
             let lease = Lease { granted: *granted, spent: *spent, wants: *wants, until: 10_000, returned: 0 };
             (Holder::new(&format!("g{n}"), 1), lease)
         });
-        Ledger {
-            window,
-            limit: 100,
-            lost: 0,
-            elsewhere: 0,
-            paid: 0,
-            quiet_until: i64::MIN,
-            holders: holders.collect(),
-            ghosts: Vec::new(),
-        }
+        let read = serde_json::json!({"w": window, "l": 100});
+        Ledger { holders: holders.collect(), ..serde_json::from_value(read).expect("a ledger") }
     }
 
     fn in_use(ledger: &Ledger) -> u64 {
@@ -127,11 +123,12 @@ mod tests {
         let gone = Told { held: 2, lost: 19, gateways: 1, ..all };
         assert_eq!(told(&alive, 10_001 + 120_000), gone, "an idle one may have few");
         assert_eq!(told(&alive, 10_001 + 720_000), Told { held: 0, lost: 21, gateways: 0, ..all });
+        let ghost = |units, holder| super::super::Ghost { units, free_at: 99_000, holder };
         let shares = Ledger {
-            ghosts: vec![super::super::Ghost { units: 20, free_at: 99_000, holder: None }],
+            ghosts: vec![ghost(5, None), ghost(15, Some(Holder::new("g9", 1)))],
             ..ledger(0, &[(50, 43, 54), (10, 12, 10)])
         };
-        let all = Told { spent: 53, held: 7, lost: 20, elsewhere: 0, free: 20, gateways: 2 };
+        let all = Told { spent: 58, held: 7, lost: 15, elsewhere: 0, free: 20, gateways: 2 };
         assert_eq!(told(&shares, 9_000), all);
     }
 

@@ -1,0 +1,175 @@
+//! Says how far each limit of an integration is used: by calls that were counted, and by the ledgers of what gateways lease.
+//!
+//! Calls are counted for what the provider counts by them: whole calls in a calendar's windows. Everything else is known from the
+//! ledgers alone. Never changes one, and never decides whether a call may go.
+
+use model::Timestamp;
+use model::ask::{LeasedUse, PARTS_TOLD_MAX, PartUse, QuotaUse, Source, UsageOf};
+use model::forecast::{Forecast, Missing};
+use model::integration::{Ratio, Window};
+use model::quota::clock::Now;
+use model::quota::ledger::Ledger;
+use model::quota::{Kind, Limit, Quota, Scope, Span, keep, key};
+
+use crate::window::{self, Span as Between};
+use crate::{Meter, forecasts};
+
+/// Gateways that estimates reckon with, where their own setting is not known: its default.
+const REPLICAS: u32 = 4;
+
+/// Limits with their use, in their order, and those whose calls are counted with their window and forecast.
+pub(crate) type Used = (Vec<QuotaUse>, Vec<(Quota, Between, Forecast)>);
+
+/// How far the limits of a question are used.
+pub(crate) async fn used(meter: &Meter, question: &UsageOf) -> anyhow::Result<Used> {
+    let (mut used, mut limits) = (Vec::new(), Vec::new());
+    let kept = question.quotas.iter().map(|quota| (quota, true));
+    for (quota, is_kept) in kept.chain(question.shown.iter().map(|quota| (quota, false))) {
+        // What no gateway can keep it says itself.
+        let Ok(limit) = keep(quota, REPLICAS) else { continue };
+        let told = one(meter, question, quota, &limit, is_kept).await?;
+        let Some((told, span)) = told else { continue };
+        if let Some(span) = span {
+            limits.push((quota.clone(), span, told.forecast.clone()));
+        }
+        used.push(told);
+    }
+    Ok((used, limits))
+}
+
+/// One limit; with the window in which its calls are counted. Nothing of what is only shown, and not known.
+async fn one(
+    meter: &Meter,
+    question: &UsageOf,
+    quota: &Quota,
+    limit: &Limit,
+    is_kept: bool,
+) -> anyhow::Result<Option<(QuotaUse, Option<Between>)>> {
+    let (id, now) = (&question.integration, question.now);
+    let owner = match (&question.key, quota.scope) {
+        (Some(key), Scope::Credential) => format!("key/{key}"),
+        _ => id.to_string(),
+    };
+    let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
+    let Some(key) = key::of(&owner, &key::limit(limit, has_parts), None) else { return Ok(None) };
+    // What several integrations share is the smallest of what they say, as the ledger knows it.
+    let ledger = meter.ledgers.of(&key).map(|ledger| (ledger.limit.min(limit.amount), ledger));
+    let amount = ledger.as_ref().map_or(limit.amount, |(amount, _)| *amount);
+    let leased = ledger.as_ref().map(|(amount, ledger)| standing(ledger, limit, *amount, quota.near, now));
+    let mut parts: Vec<PartUse> = match has_parts {
+        true => meter
+            .ledgers
+            .parts_of(&key)
+            .into_iter()
+            .filter_map(|(part, ledger)| {
+                let standing = standing(&ledger, limit, limit.amount, quota.near, now);
+                (standing.used > 0 || standing.leased.held > 0).then_some(PartUse { part, ..standing })
+            })
+            .collect(),
+        false => Vec::new(),
+    };
+    parts.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.part.cmp(&b.part)));
+    let parts_total = parts.len() as u64;
+    parts.truncate(PARTS_TOLD_MAX);
+    let is_calendar = matches!(limit.span, Span::Calendar { .. });
+    let per = quota.per.filter(|per| *per != Window::Second && quota.counts_calls());
+    // Of what comes again one by one the ledger knows better than a window of the clock.
+    let per = per.filter(|_| is_calendar || leased.is_none() && !matches!(limit.span, Span::Concurrent));
+    if !is_kept && per.is_none() {
+        return Ok(None);
+    }
+    let span = per.map(|per| window::at(now, per, quota.zone()));
+    let counted = match span {
+        Some(span) => meter.store.usage_in_window(id, span.from, span.to, now).await?.requests,
+        None => 0,
+    };
+    let by_ledger = leased.iter().chain(parts.first()).map(|standing| standing.used).max().unwrap_or(0);
+    let used = counted.max(by_ledger);
+    let window = match (&limit.span, quota.per) {
+        (Span::Calendar { .. }, Some(per)) => Some(window::at(now, per, quota.zone())),
+        _ => None,
+    };
+    let forecast = match span.filter(|_| is_calendar) {
+        Some(span) => forecasts::of_quota(meter, id, quota, span, used, now).await?,
+        None => unsupported(),
+    };
+    let told = QuotaUse {
+        name: quota.name.clone(),
+        kept: is_kept,
+        unit: quota.unit,
+        kind: kind(quota, &limit.span),
+        per: quota.per.filter(|_| is_calendar),
+        timezone: is_calendar.then(|| quota.zone().to_owned()),
+        window_ms: match limit.span {
+            Span::Rolling { millis } => Some(millis),
+            _ => None,
+        },
+        scope: quota.scope,
+        paths: quota.paths.clone(),
+        weighted: !quota.weights.is_empty(),
+        source: if span.is_some() { Source::Counted } else { Source::Leased },
+        used,
+        limit: amount,
+        left: amount.saturating_sub(used),
+        ratio: ratio(used, amount),
+        near: quota.near,
+        near_limit: quota.near.reached(used, amount),
+        resets_at: window.map(|window| window.to),
+        leased: leased.map(|standing| standing.leased),
+        parts_total,
+        parts,
+        forecast,
+    };
+    Ok(Some((told, span.filter(|_| is_calendar))))
+}
+
+fn kind(quota: &Quota, span: &Span) -> Kind {
+    match span {
+        Span::Calendar { .. } => Kind::Calendar,
+        Span::Concurrent => Kind::Concurrent,
+        Span::Rolling { .. } if quota.kind == Some(Kind::Bucket) => Kind::Bucket,
+        Span::Rolling { .. } => Kind::Rolling,
+    }
+}
+
+fn unsupported() -> Forecast {
+    Forecast {
+        missing: Some(Missing::Unsupported),
+        detail: "only limits of a calendar that count whole calls of the integration are forecast".to_owned(),
+        ..Forecast::default()
+    }
+}
+
+/// What a ledger says at a moment. Of a window that is over, or of none, nothing.
+fn standing(ledger: &Ledger, limit: &Limit, amount: u64, near: Ratio, at: Timestamp) -> PartUse {
+    let limit = Limit { amount, ..limit.clone() };
+    let at_once = Now::exactly(at, 0);
+    let now = Ledger::now(Some(ledger), &limit, &at_once);
+    let ledger = now.unwrap_or_else(|_| Ledger::new(&limit, ledger.window));
+    let told = ledger.told(at);
+    let spent = told.spent.saturating_add(told.elsewhere);
+    let used = ledger.in_use(at).max(spent).saturating_add(told.lost).min(amount);
+    PartUse {
+        part: String::new(),
+        used,
+        left: amount.saturating_sub(used),
+        ratio: ratio(used, amount),
+        near_limit: near.reached(used, amount),
+        leased: LeasedUse {
+            spent: told.spent,
+            held: told.held,
+            lost: told.lost,
+            elsewhere: told.elsewhere,
+            free: told.free,
+            gateways: told.gateways,
+        },
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people, to three digits")]
+fn ratio(used: u64, limit: u64) -> f64 {
+    (used as f64 / limit.max(1) as f64 * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests;
