@@ -55,9 +55,13 @@ async fn ping(prober: &Prober, question: &Ping) -> Answer<Pong> {
         return refused("unknown_integration", format!("there is no integration `{}`", question.integration));
     };
     let began = model::Timestamp::now();
-    let seen = probe(prober, it, With::Active(key), None).await;
-    observe::tell(prober, &seen, began, "ping".to_owned()).await;
-    Answer::Ok(Pong::from(&seen))
+    match probe(prober, it, With::Active(key), None).await {
+        Ok(seen) => {
+            observe::tell(prober, &seen, began, "ping".to_owned()).await;
+            Answer::Ok(Pong::from(&seen))
+        }
+        Err(why) => Answer::Ok(Pong::from(&why.seen(it))),
+    }
 }
 
 async fn test(prober: &Prober, question: &TestIntegration) -> Answer<Pong> {
@@ -72,7 +76,9 @@ async fn test(prober: &Prober, question: &TestIntegration) -> Answer<Pong> {
         (None, Some(version)) => With::Version(version),
         (None, None) => With::Active(key),
     };
-    Answer::Ok(Pong::from(&probe(prober, &question.integration, with, None).await))
+    let it = &question.integration;
+    let seen = probe(prober, it, with, None).await.unwrap_or_else(|why| why.seen(it));
+    Answer::Ok(Pong::from(&seen))
 }
 
 fn admit(prober: &Prober, question: &AdmitUrl) -> Answer<Admitted> {

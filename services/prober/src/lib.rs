@@ -7,11 +7,14 @@ mod settings;
 mod telemetry;
 
 mod answer;
+mod dues;
+mod heard;
 mod observe;
 mod probe;
 mod question;
 mod rounds;
 mod schedule;
+mod till;
 
 use std::sync::Arc;
 
@@ -22,6 +25,9 @@ use model::snapshot::Snapshot;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
+
+use heard::Heard;
+use till::Till;
 
 pub use settings::Settings;
 
@@ -47,6 +53,10 @@ struct Prober {
     catalogue: &'static Catalogue,
     settings: Arc<Settings>,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Where probes are paid that a limit counts.
+    till: Arc<Till>,
+    /// What callers met.
+    heard: Heard,
     /// Bounds how many probes run at once.
     places: Arc<Semaphore>,
 }
@@ -58,10 +68,13 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let snapshot = bus.snapshots(stopping.clone()).await?;
     let places = Arc::new(Semaphore::new(settings.prober_at_once));
     let settings = Arc::new(settings);
-    let prober = Prober { bus, vault, egress, catalogue, settings, snapshot, places };
+    let (till, heard) = (Arc::new(Till::new(bus.clone())), Heard::default());
+    let prober = Prober { bus, vault, egress, catalogue, settings, snapshot, till, heard, places };
+    let listener = prober.clone();
+    let listening = listener.heard.follow(&listener.bus, &listener.snapshot, &stopping);
     let rounds = rounds::run(prober.clone(), stopping.clone());
-    let answers = answer::answers(prober, stopping);
-    let (rounds, answers) = tokio::join!(rounds, answers);
+    let answers = answer::answers(prober, stopping.clone());
+    let (rounds, answers, ()) = tokio::join!(rounds, answers, listening);
     rounds?;
     answers
 }

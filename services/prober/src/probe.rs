@@ -19,6 +19,7 @@ use vault::{Path, Vault};
 use crate::Prober;
 use crate::question::{self, About, Question};
 use crate::schedule::patience;
+use crate::till::Paid;
 
 /// Bytes of an answer that are read: enough for every documented health answer.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -37,38 +38,84 @@ pub(crate) enum With<'a> {
     Trial(Path),
 }
 
-/// What is wrong before anything was asked, or afterwards.
-struct Trouble(Reason, String);
+/// Why nothing was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unasked {
+    /// A limit counts it.
+    #[error("nothing is left of the limit `{0}`: the provider was not asked")]
+    Unpaid(String),
+    /// It is not known whether one has something left.
+    #[error("what is left of its limits cannot be read now: the provider was not asked")]
+    Unknown,
+}
 
-/// Asks. With an interval, in the time that a scheduled question may take; without one, in the configured time.
+/// What is wrong before anything was asked, or afterwards.
+enum Trouble {
+    Seen(Reason, String),
+    Unasked(Unasked),
+}
+
+/// Asks, if it can be paid. With an interval, in the time that a scheduled question may take; without one, in the configured time.
 pub(crate) async fn probe(
     prober: &Prober,
     it: &Integration,
     with: With<'_>,
     every: Option<Duration>,
-) -> Observed {
-    let mut seen = Observed {
+) -> Result<Observed, Unasked> {
+    let mut seen = nothing_seen(it);
+    seen.requests = 1;
+    seen.every_secs = every.and_then(|every| u32::try_from(every.as_secs()).ok());
+    let outcome = ask(prober, it, with, every, &mut seen).await;
+    seen.at = Timestamp::now();
+    match outcome {
+        Ok(()) => {}
+        Err(Trouble::Unasked(why)) => return Err(why),
+        Err(Trouble::Seen(reason, detail)) => {
+            seen.reason = Some(reason);
+            seen.failures = u32::from(reason != Reason::BadRequest && reason != Reason::Slow);
+            seen.detail = Some(detail.chars().take(DETAIL_CHARS_MAX).collect());
+        }
+    }
+    Ok(seen)
+}
+
+fn nothing_seen(it: &Integration) -> Observed {
+    Observed {
         integration: it.id.clone(),
         provider: it.provider.clone(),
         check: Check::Probe,
         at: Timestamp::now(),
         reason: None,
-        requests: 1,
+        requests: 0,
         failures: 0,
         status_code: None,
         latency_ms: None,
         phases: None,
-        every_secs: every.and_then(|every| u32::try_from(every.as_secs()).ok()),
+        every_secs: None,
         detail: None,
-    };
-    let outcome = ask(prober, it, with, every, &mut seen).await;
-    seen.at = Timestamp::now();
-    if let Err(Trouble(reason, detail)) = outcome {
-        seen.reason = Some(reason);
-        seen.failures = u32::from(reason != Reason::BadRequest && reason != Reason::Slow);
-        seen.detail = Some(detail.chars().take(DETAIL_CHARS_MAX).collect());
     }
-    seen
+}
+
+impl Unasked {
+    /// What it says of an integration, for who asked.
+    pub(crate) fn seen(&self, it: &Integration) -> Observed {
+        let reason = Some(Reason::QuotaExhausted);
+        Observed { reason, detail: Some(self.to_string()), ..nothing_seen(it) }
+    }
+}
+
+/// Pays for a question. Values that are on trial are asked with in any case: they may be another account's, whose limits
+/// are not these.
+async fn pay(prober: &Prober, it: &Integration, with: &With<'_>, about: About) -> Result<(), Trouble> {
+    let snapshot = prober.snapshot.borrow().clone();
+    let dues = question::dues(prober.catalogue, snapshot.as_deref(), it, about);
+    let is_trial = !matches!(with, With::Active(_));
+    match prober.till.pay(&dues).await {
+        Paid::Yes => Ok(()),
+        _ if is_trial => Ok(()),
+        Paid::Nothing(limit) => Err(Trouble::Unasked(Unasked::Unpaid(limit))),
+        Paid::Unknown => Err(Trouble::Unasked(Unasked::Unknown)),
+    }
 }
 
 async fn ask(
@@ -80,15 +127,16 @@ async fn ask(
 ) -> Result<(), Trouble> {
     let about = if matches!(with, With::Active(_)) { About::Provider } else { About::Key };
     let question = question::question(prober.catalogue, &prober.settings, it, about)
-        .map_err(|(reason, detail)| Trouble(reason, detail))?;
-    let fields = fields(&prober.vault, it, with, &question).await?;
+        .map_err(|(reason, detail)| Trouble::Seen(reason, detail))?;
+    let fields = fields(&prober.vault, it, &with, &question).await?;
+    pay(prober, it, &with, about).await?;
     let Question { provider, probe, auth, request, timeout, slow, .. } = question;
     let timeout = every.map_or(timeout, |every| patience::timeout(every, timeout, slow));
     let (mut head, mut body) = request.into_parts();
     match &fields {
         Some(fields) => {
             show(&auth, fields, &mut head, &mut body)
-                .map_err(|error| Trouble(Reason::KeyUnavailable, error))?;
+                .map_err(|error| Trouble::Seen(Reason::KeyUnavailable, error))?;
         }
         None => credential::strip(&mut head.headers),
     }
@@ -106,7 +154,7 @@ async fn ask(
     seen.phases = Some(answer.phases);
     judged(provider, probe, &answer, fields.is_some())?;
     if Duration::from_millis(answer.total_ms.into()) > slow {
-        return Err(Trouble(
+        return Err(Trouble::Seen(
             Reason::Slow,
             format!("answered in {} ms, slow is from {} ms", answer.total_ms, slow.as_millis()),
         ));
@@ -128,7 +176,7 @@ fn show(auth: &Auth, fields: &Fields, head: &mut Parts, body: &mut Bytes) -> Res
 fn failed(failure: &Failure, seen: &mut Observed) -> Trouble {
     seen.status_code = failure.status.map(|status| status.as_u16());
     seen.phases = Some(failure.phases);
-    Trouble(failure.error.reason(), failure.error.to_string())
+    Trouble::Seen(failure.error.reason(), failure.error.to_string())
 }
 
 fn judged(
@@ -153,13 +201,13 @@ fn judged(
         return Ok(());
     }
     let detail = verdict.detail.unwrap_or_else(|| format!("answered {}", answer.status.as_u16()));
-    Err(Trouble(reason, detail))
+    Err(Trouble::Seen(reason, detail))
 }
 
 async fn fields(
     vault: &Vault,
     it: &Integration,
-    with: With<'_>,
+    with: &With<'_>,
     question: &Question<'_>,
 ) -> Result<Option<Fields>, Trouble> {
     let needed = !matches!(question.auth, Auth::None {});
@@ -168,23 +216,25 @@ async fn fields(
         return Ok(None);
     }
     let (path, version) = match (with, &it.key) {
-        (With::Trial(path), _) => (path, None),
+        (With::Trial(path), _) => (path.clone(), None),
         (_, None) => return Ok(None),
-        (With::Version(version), Some(key)) => (Path::key(key), Some(version)),
-        (With::Active(key), Some(id)) => (Path::key(id), Some(active(id, key)?)),
+        (With::Version(version), Some(key)) => (Path::key(key), Some(*version)),
+        (With::Active(key), Some(id)) => (Path::key(id), Some(active(id, *key)?)),
     };
     match vault.read(&path, version).await {
         Ok(held) => Ok(Some(held.fields)),
-        Err(error) => Err(Trouble(Reason::KeyUnavailable, format!("the key could not be read: {error}"))),
+        Err(error) => {
+            Err(Trouble::Seen(Reason::KeyUnavailable, format!("the key could not be read: {error}")))
+        }
     }
 }
 
 fn active(id: &KeyId, key: Option<&KeyRef>) -> Result<u32, Trouble> {
-    let key = key.ok_or_else(|| Trouble(Reason::KeyUnavailable, format!("there is no key `{id}`")))?;
+    let key = key.ok_or_else(|| Trouble::Seen(Reason::KeyUnavailable, format!("there is no key `{id}`")))?;
     let version =
-        key.version.ok_or_else(|| Trouble(Reason::KeyRevoked, format!("the key `{id}` is revoked")))?;
+        key.version.ok_or_else(|| Trouble::Seen(Reason::KeyRevoked, format!("the key `{id}` is revoked")))?;
     if key.expires_at.is_some_and(|at| at <= Timestamp::now()) {
-        return Err(Trouble(Reason::KeyExpired, format!("the key `{id}` has expired")));
+        return Err(Trouble::Seen(Reason::KeyExpired, format!("the key `{id}` has expired")));
     }
     Ok(version)
 }

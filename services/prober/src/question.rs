@@ -9,9 +9,11 @@ use http::{Method, Request, Uri};
 use model::auth::Auth;
 use model::health::Reason;
 use model::integration::Integration;
+use model::snapshot::Snapshot;
 use percent_encoding::utf8_percent_encode;
 
 use crate::Settings;
+use crate::dues::{self, Asked, Due};
 
 /// What the question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +41,74 @@ pub(crate) fn provider<'a>(catalogue: &'a Catalogue, it: &Integration) -> Option
     catalogue.callable(it.provider.as_str()).ok()
 }
 
-/// How often an integration is asked.
-pub(crate) fn every(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> Duration {
+/// How often an integration is asked by its settings, and whether it says so itself.
+fn every(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> (Duration, bool) {
     let theirs = provider(catalogue, it)
         .and_then(|provider| provider.probe_in(&it.environment))
         .map(|probe| probe.every_secs);
     let secs = it.probe.every_secs.or(theirs).unwrap_or(settings.prober_every_secs);
-    Duration::from_secs(u64::from(secs.max(1)))
+    (Duration::from_secs(u64::from(secs.max(1))), it.probe.every_secs.is_some())
+}
+
+/// How often an integration is asked, as far as its limits allow it.
+pub(crate) fn pace(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> Duration {
+    let (every, is_said) = every(catalogue, settings, it);
+    dues::pace(&dues(catalogue, None, it, About::Provider), every, is_said)
+}
+
+/// From when on an answer is slow.
+pub(crate) fn slow(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> Duration {
+    let probe = provider(catalogue, it).and_then(|provider| provider.probe_in(&it.environment));
+    let ms = it.probe.slow_ms.or(probe.map(|probe| probe.slow_ms)).unwrap_or(settings.prober_slow_ms);
+    Duration::from_millis(ms.into())
+}
+
+/// The name of the endpoint that an integration is asked at.
+pub(crate) fn endpoint(catalogue: &Catalogue, it: &Integration) -> String {
+    let Some(provider) = provider(catalogue, it) else { return "/".to_owned() };
+    let (_, path) = asked(provider, it, About::Provider);
+    provider.endpoint_of("GET", bare(path)).into_owned()
+}
+
+/// What a question takes of limits, by the strictest of all that share them.
+pub(crate) fn dues(
+    catalogue: &Catalogue,
+    snapshot: Option<&Snapshot>,
+    it: &Integration,
+    about: About,
+) -> Vec<Due> {
+    let Some(provider) = provider(catalogue, it) else { return Vec::new() };
+    let (probe, path) = asked(provider, it, about);
+    let path = bare(path);
+    let endpoint = provider.endpoint_of("GET", path);
+    let units = probe.filter(|_| it.probe.path.is_none()).map(|probe| probe.units);
+    let mut dues = dues::dues(provider, it, &Asked { path, endpoint: &endpoint, units });
+    if let Some(snapshot) = snapshot {
+        dues::agree(&mut dues, catalogue, snapshot, it);
+    }
+    dues
+}
+
+/// The catalogue's question about an integration, and the path that is asked.
+fn asked<'a: 'b, 'b>(
+    provider: &'a Provider,
+    it: &'b Integration,
+    about: About,
+) -> (Option<&'a Probe>, &'b str) {
+    let own = it.probe.path.as_deref();
+    let usual = provider.probe_in(&it.environment);
+    // A trial of a key asks what shows the key, where the usual question does not.
+    let probe = match &provider.key_probe {
+        Some(probe) if about == About::Key && own.is_none() && usual.is_none_or(|usual| !usual.needs_key) => {
+            Some(probe)
+        }
+        _ => usual,
+    };
+    (probe, own.or(probe.map(|probe| probe.path.as_str())).unwrap_or("/"))
+}
+
+fn bare(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(bare, _)| bare)
 }
 
 /// The question of an integration. An error is a sentence: there is nothing that could be asked.
@@ -62,18 +125,10 @@ pub(crate) fn question<'a>(
         base.ok_or_else(|| wrong(format!("{} has no environment `{}`", provider.name, it.environment)))?;
     let own = it.probe.path.is_some();
     let auth = it.auth.clone().unwrap_or_else(|| provider.auth_in(&it.environment).clone());
-    let usual = provider.probe_in(&it.environment);
-    // A trial of a key asks what shows the key, where the usual question does not.
-    let probe = match &provider.key_probe {
-        Some(probe) if about == About::Key && !own && usual.is_none_or(|usual| !usual.needs_key) => {
-            Some(probe)
-        }
-        _ => usual,
-    };
-    let path = it.probe.path.as_deref().or(probe.map(|probe| probe.path.as_str())).unwrap_or("/");
+    let (probe, path) = asked(provider, it, about);
     let mut target = format!("{}{path}", base.trim_end_matches('/'));
-    let asked = probe.filter(|_| !own).map(|probe| &probe.query);
-    let query = provider.query.iter().chain(asked.into_iter().flatten()).chain(&it.params);
+    let theirs = probe.filter(|_| !own).map(|probe| &probe.query);
+    let query = provider.query.iter().chain(theirs.into_iter().flatten()).chain(&it.params);
     for (name, value) in query {
         let sign = if target.contains('?') { '&' } else { '?' };
         let encode = |text| utf8_percent_encode(text, QUERY);
@@ -100,7 +155,7 @@ pub(crate) fn question<'a>(
         provider,
         needs_key: own || probe.is_none_or(|probe| probe.needs_key),
         timeout: ms(it.probe.timeout_ms, probe.map(|probe| probe.timeout_ms), settings.prober_timeout_ms),
-        slow: ms(it.probe.slow_ms, probe.map(|probe| probe.slow_ms), settings.prober_slow_ms),
+        slow: slow(catalogue, settings, it),
         probe: probe.filter(|_| !own),
         auth,
         request,

@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::probe::{With, probe};
+use crate::probe::{Unasked, With, probe};
+use crate::question::About;
 use crate::schedule::patience;
-use crate::telemetry::{LAG, SKIPPED};
+use crate::telemetry::{LAG, SKIPPED, SPARED, UNPAID};
 use crate::{Prober, observe, question, schedule};
 
 struct Running {
@@ -92,7 +93,7 @@ async fn watch(
     lane: Arc<Semaphore>,
     stop: CancellationToken,
 ) {
-    let every = question::every(prober.catalogue, &prober.settings, &it);
+    let every = question::pace(prober.catalogue, &prober.settings, &it);
     let mut known = Known::default();
     // The first question comes at once: somebody has just configured it, or the program has just started.
     let mut due = Timestamp::now();
@@ -102,18 +103,26 @@ async fn watch(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
+        if is_spared(&prober, &it, every, &known).await {
+            counter!(SPARED, "integration" => it.id.to_string()).increment(1);
+            let now = Timestamp::now();
+            due = next(&it, every, now, now);
+            continue;
+        }
         let places = async { (prober.places.acquire().await, lane.acquire().await) };
         let _places = tokio::select! {
             () = stop.cancelled() => return,
             places = places => places,
         };
         gauge!(LAG).set(Timestamp::now().since(due).as_secs_f64());
-        round(&prober, &it, key.as_ref(), &stop, &mut known).await;
+        let unasked = round(&prober, &it, key.as_ref(), every, &stop, &mut known).await;
         if stop.is_cancelled() {
             return;
         }
         let now = Timestamp::now();
+        known.tell_unasked(&it, unasked.as_ref());
         due = match schedule::confirm(every, known.streak) {
+            _ if unasked.is_some() => next(&it, every, due, now),
             Some(soon) => now.plus(soon),
             None if is_doubted(&prober, &it, &mut known).await => now.plus(schedule::soon(every)),
             None => next(&it, every, due, now),
@@ -129,6 +138,32 @@ struct Known {
     usual: Option<Duration>,
     /// Questions in a row that came soon because a good answer was doubted.
     doubts: u32,
+    /// Whether the last question was not asked.
+    is_unasked: bool,
+}
+
+impl Known {
+    /// Counts a question that could not be paid; the first of several is said.
+    fn tell_unasked(&mut self, it: &Integration, why: Option<&Unasked>) {
+        let was = std::mem::replace(&mut self.is_unasked, why.is_some());
+        let Some(why) = why else { return };
+        counter!(UNPAID, "integration" => it.id.to_string()).increment(1);
+        if !was {
+            tracing::info!(integration.id = %it.id, "Integration {} is not probed for now: {why}.", it.id);
+        }
+    }
+}
+
+/// Whether a question is left out: a limit counts it, callers' calls have just shown as much, and nothing is in doubt.
+async fn is_spared(prober: &Prober, it: &Integration, every: Duration, known: &Known) -> bool {
+    let slow = question::slow(prober.catalogue, &prober.settings, it);
+    let since = Timestamp::from_millis(
+        Timestamp::now().as_millis().saturating_sub(i64::try_from(every.as_millis()).unwrap_or(i64::MAX)),
+    );
+    known.streak.is_calm()
+        && prober.heard.is_well(&it.id, since, slow)
+        && !question::dues(prober.catalogue, None, it, About::Provider).is_empty()
+        && !is_said_to_be_in_trouble(prober, it).await
 }
 
 /// Whether a good answer needs its confirmation soon, because callers met trouble between two questions: an end of an
@@ -149,15 +184,16 @@ async fn is_said_to_be_in_trouble(prober: &Prober, it: &Integration) -> bool {
 }
 
 /// One question, and while it waits for longer than usual, those that confirm it beside it: at most three, in one
-/// place. Each is told as it ends.
+/// place. Each is told as it ends. Says why when the first was not asked; those beside it are left out in silence.
 async fn round(
     prober: &Prober,
     it: &Integration,
     key: Option<&model::snapshot::KeyRef>,
+    every: Duration,
     stop: &CancellationToken,
     known: &mut Known,
-) {
-    let every = question::every(prober.catalogue, &prober.settings, it);
+) -> Option<Unasked> {
+    let mut unasked = None;
     let ask = || async move { (Timestamp::now(), probe(prober, it, With::Active(key), Some(every)).await) };
     let mut asked = FuturesUnordered::from_iter([ask()]);
     let calm = known.streak.is_calm();
@@ -174,14 +210,24 @@ async fn round(
             }
         };
         // Changed while it was being asked: what came of it speaks of a configuration that is no more.
-        let Some((began, seen)) = answer.filter(|_| !stop.is_cancelled()) else { return };
+        let (began, seen) = answer.filter(|_| !stop.is_cancelled())?;
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(why) => {
+                unasked = unasked.or_else(|| (beside == 0).then_some(why));
+                if asked.is_empty() {
+                    return unasked;
+                }
+                continue;
+            }
+        };
         known.streak = known.streak.after(seen.reason.is_some());
         if seen.reason.is_none() {
             known.usual = seen.latency_ms.map(|ms| Duration::from_millis(ms.into()));
         }
-        observe::tell(prober, &seen, began, endpoint(prober, it)).await;
+        observe::tell(prober, &seen, began, question::endpoint(prober.catalogue, it)).await;
         if asked.is_empty() {
-            return;
+            return None;
         }
     }
 }
@@ -193,13 +239,4 @@ fn next(it: &Integration, every: Duration, due: Timestamp, now: Timestamp) -> Ti
         counter!(SKIPPED).increment(u64::try_from(missed).unwrap_or(1));
     }
     schedule::next(it.id.as_str(), every, now, rand::random())
-}
-
-fn endpoint(prober: &Prober, it: &Integration) -> String {
-    let Some(provider) = question::provider(prober.catalogue, it) else { return "/".to_owned() };
-    let own = it.probe.path.as_deref();
-    let path =
-        own.or_else(|| provider.probe_in(&it.environment).map(|probe| probe.path.as_str())).unwrap_or("/");
-    let path = path.split('?').next().unwrap_or("/");
-    provider.endpoint_of("GET", path).into_owned()
 }

@@ -17,6 +17,8 @@ use super::distributed::{City, caller};
 const PATH: &str = "/p/poly/v2/aggs/ticker/IBM/prev";
 /// Calls that a day has.
 const DAY: u64 = 400;
+/// Calls that a day has which probes have a part in.
+const FEW: u64 = 20;
 /// Calls that the paced provider takes in its window, and the window in seconds.
 const PACED: (u64, u64) = (60, 10);
 
@@ -126,4 +128,34 @@ async fn three_times_the_limit_is_paced_so_that_the_provider_refuses_none_of_it(
     let of = |status: u16| counts.by_status.get(&status).copied().unwrap_or(0);
     assert_eq!(of(429), 0, "{:?}", counts.by_status);
     assert!(of(200) * 100 >= 3 * requests * 95, "{:?} of {}", counts.by_status, 3 * requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_of_probers_are_paid_out_of_the_limit_as_calls_are() {
+    let (city, outside) = tokio::join!(City::start(), outside(&[("poly", "polygon")]));
+    let (api, prober) = tokio::join!(city.role("api", "one"), city.role("prober", "one"));
+    let gateway = city.role("gateway", "one").await;
+    let key = json!({"id": "poly", "provider": "polygon", "fields": {"api_key": key_of("poly")}});
+    api.admin.make("/keys", key).await;
+    let day = json!({"name": "day", "requests": FEW, "per": "day", "timezone": "UTC"});
+    let base_url = outside.instance("poly").base_url();
+    let integration = json!({"id": "poly", "provider": "polygon", "key": "poly", "base_url": base_url,
+        "retry": {"attempts": 1}, "quotas": [day], "probe": {"every_secs": 1}});
+    api.admin.make("/integrations", integration).await;
+    let count = || outside.instance("poly").counts().total;
+    until("it is probed", || async { (count() >= 1).then_some(()) }).await;
+    let client = caller(&api, &gateway);
+    serves(&client).await;
+    until("all of it is used", || async {
+        let answer = client.call(Method::GET, PATH).send().await.ok()?;
+        (answer.status() == 429 && count() >= FEW).then_some(())
+    })
+    .await;
+    for _ in 0..3 {
+        let (_, pong) = api.admin.get("/integrations/poly/ping").await;
+        assert_eq!(pong["reason"], "quota_exhausted", "{pong}");
+        assert!(pong["detail"].as_str().is_some_and(|detail| detail.contains("`day`")), "{pong}");
+    }
+    assert_eq!(count(), FEW);
+    prober.kill().await;
 }

@@ -17,11 +17,8 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::now`].
     pub fn pay(read: Option<&Self>, limit: &Limit, units: u64, now: &Now) -> Result<Option<Self>, Error> {
-        let mut next = if limit.renews() {
-            Self::shared(read, limit, now)
-        } else {
-            Self::now(read, limit, now)?
-        };
+        let mut next =
+            if limit.renews() { Self::shared(read, limit, now) } else { Self::now(read, limit, now)? };
         let is_quiet = now.earliest.as_millis() < next.quiet_until;
         if is_quiet || next.left() < units {
             return Ok(None);
@@ -102,11 +99,8 @@ mod tests {
     #[test]
     fn what_is_paid_of_a_window_is_gone_until_it_ends() {
         let limit = day(3);
-        let (ledger, _) = Ledger::now(None, &limit, &at(NOON)).expect("a window").grant(
-            &Holder::new("g", 0),
-            1,
-            &at(NOON),
-        );
+        let (ledger, _) =
+            Ledger::now(None, &limit, &at(NOON)).expect("a window").grant(&Holder::new("g", 0), 1, &at(NOON));
         let ledger = paid(Some(&ledger), &limit, NOON).expect("two are left");
         let ledger = paid(Some(&ledger), &limit, NOON + 1).expect("one is left");
         assert_eq!((ledger.left(), ledger.spent(), ledger.holders.len()), (0, 2, 1));
