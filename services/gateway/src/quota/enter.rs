@@ -56,7 +56,7 @@ pub(crate) async fn enter(
 async fn wait(
     limits: &Limits,
     asked: &Asked<'_>,
-    under: &Under,
+    under: &Under<'_>,
     refusal: Option<Refusal>,
     patience: Patience,
 ) -> Result<Hold, Limited> {
@@ -118,7 +118,7 @@ async fn wait(
 }
 
 impl Limits {
-    fn refused(&self, refusal: Refusal, under: &Under) -> Limited {
+    fn refused(&self, refusal: Refusal, under: &Under<'_>) -> Limited {
         let kept = under.iter().find(|(place, ..)| *place == refusal.place);
         let left = kept.map_or(0, |(_, kept, _)| kept.purse.remaining().0);
         let now_ms = steady::now_ms();

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::book::Book;
 use super::enter::{Patience, enter};
+use super::held::Held;
 use super::limits::{Asked, Limits};
 use super::steady;
 
@@ -52,8 +53,27 @@ fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
     for _ in 0..CALLS {
         place = (place * 1_664_525 + 1_013_904_223) % (1 << 32);
         let limits = &all[(place >> 8) % all.len()];
-        let held = enter(limits, &asked, patience).now_or_never().expect("at once").expect("enough");
-        held.hold.settle(steady::now_ms(), |_, units| units);
+        let mut held = enter(limits, &asked, patience).now_or_never().expect("at once").expect("enough");
+        let Held { hold, limits } = &mut held;
+        hold.settle(&**limits, steady::now_ms(), |_, units| units);
+    }
+    began.elapsed().as_nanos() as f64 / CALLS as f64
+}
+
+/// A pair of cache lines, as a purse has them.
+#[repr(align(128))]
+struct Lines(std::sync::atomic::AtomicU64);
+
+/// Nanoseconds of one atomic addition in one of so many pairs of cache lines at random, each found by what the last one said:
+/// what a count costs that does nothing else.
+fn floor(lines: usize) -> f64 {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::AcqRel;
+    let all: Vec<Lines> = (0..lines).map(|_| Lines(AtomicU64::new(0))).collect();
+    let (began, mut place) = (Instant::now(), 7);
+    for _ in 0..CALLS {
+        place = (place * 1_664_525 + 1_013_904_223) % (1 << 32);
+        place += usize::from(all[(place >> 8) % lines].0.fetch_add(1, AcqRel) > 1 << 60);
     }
     began.elapsed().as_nanos() as f64 / CALLS as f64
 }
@@ -61,6 +81,12 @@ fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
 #[test]
 #[ignore = "a figure"]
 fn cost_of_the_check() {
+    println!("an addition: {:.0} ns, in one of {LIMITS} places {:.0} ns", floor(1), floor(LIMITS));
+    let clock = Instant::now();
+    (0..CALLS).for_each(|_| {
+        std::hint::black_box(steady::now_ms());
+    });
+    println!("the clock: {:.0} ns", clock.elapsed().as_nanos() as f64 / CALLS as f64);
     for (name, each, rolling) in
         [("calendar", 1, false), ("calendar", 2, false), ("calendar", 3, false), ("rolling", 1, true)]
     {
@@ -72,8 +98,9 @@ fn cost_of_the_check() {
             let here = check(&all, 7);
             here.max(other.join().expect("no panic"))
         });
+        let one = check(&all[..1], 7);
         println!(
-            "{each} {name}: {:.0} ns (least {:.0}, most {:.0}); with a second thread at it {both:.0} ns",
+            "always the same: {one:.0} ns; {each} {name}: {:.0} ns (least {:.0}, most {:.0}); with a second thread at it {both:.0} ns",
             alone[2], alone[0], alone[4]
         );
     }

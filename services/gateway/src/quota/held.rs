@@ -31,8 +31,8 @@ impl Slot {
 
     /// The call was never sent: all is given back.
     pub(crate) fn cancel(&self) {
-        if let Some(held) = self.lock().take() {
-            held.hold.cancel(steady::now_ms());
+        if let Some(mut held) = self.lock().take() {
+            held.hold.cancel(&*held.limits, steady::now_ms());
         }
     }
 
@@ -49,7 +49,8 @@ impl Slot {
     }
 
     fn end(&self, tokens: Option<(u64, u64)>) {
-        let Some(Held { hold, limits }) = self.lock().take() else { return };
+        let Some(mut held) = self.lock().take() else { return };
+        let Held { hold, limits } = &mut held;
         let used = |place: usize, taken: u64| {
             let Some((input, output)) = tokens else { return taken };
             match limits.rules[place].quota.unit {
@@ -59,7 +60,7 @@ impl Slot {
                 Unit::Tokens => input.saturating_add(output),
             }
         };
-        let beyond = hold.settle(steady::now_ms(), used);
+        let beyond = hold.settle(&**limits, steady::now_ms(), used);
         if beyond > 0 {
             limits.book.ring();
         }
@@ -69,11 +70,17 @@ impl Slot {
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let held = self.lock();
         let Some(Held { hold, limits }) = &*held else { return };
-        let left = hold.purses().map(|(place, purse)| (&*limits.rules[place].quota.name, purse));
+        let left = hold.purses(&**limits).map(|(place, purse)| (&*limits.rules[place].quota.name, purse));
         told::put(headers, &limits.policy, left, steady::now_ms());
     }
 
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.hold.forget(&*self.limits);
     }
 }

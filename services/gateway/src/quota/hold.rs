@@ -1,8 +1,8 @@
 //! Several limits at once: all of them or none.
 //!
 //! Pure. A call takes from every limit that it is under, the strictest first; when one refuses, the others get back what
-//! they gave. What was taken is settled when the hold is, or when it is dropped:
-//! a call that is given up may have reached the provider, and counts.
+//! they gave. Of a limit that all calls share only its place is noted: who has the hold has the limits as well (`held`),
+//! which settles what was taken when the call is given up.
 
 use std::sync::Arc;
 
@@ -11,8 +11,15 @@ use smallvec::SmallVec;
 
 use crate::quota::purse::{Purse, Take, Ticket};
 
-/// What a call took of all its limits.
+/// The purses of the limits that all calls share.
+pub(crate) trait Purses {
+    /// The one at a place.
+    fn shared(&self, place: usize) -> Option<&Purse>;
+}
+
+/// What a call took of all its limits. Must be ended once.
 #[derive(Debug, Default)]
+#[must_use]
 pub(crate) struct Hold {
     taken: SmallVec<[Taken; 3]>,
     /// Whether a keeper should look at one of them.
@@ -22,9 +29,10 @@ pub(crate) struct Hold {
 /// What it took of one, and which.
 #[derive(Debug)]
 struct Taken {
-    purse: Arc<Purse>,
     ticket: Ticket,
     place: usize,
+    /// Where each caller, token or endpoint has its own.
+    own: Option<Arc<Purse>>,
 }
 
 /// Why a call must not be sent.
@@ -48,19 +56,21 @@ impl Hold {
     ) -> Result<Self, Refusal> {
         let mut hold = Self::default();
         for (place, (purse, units)) in limits.into_iter().enumerate() {
-            hold.add(place, purse, units, now_ms)?;
+            hold.add(&(), place, purse, Some(purse.clone()), units, now_ms)?;
         }
         Ok(hold)
     }
 
-    /// Takes of one more limit; when it refuses, all give back what they gave.
+    /// Takes of one more limit; when it refuses, all give back what they gave. `own`: the purse, where not all share it.
     ///
     /// # Errors
     /// The refusal.
     pub(crate) fn add(
         &mut self,
+        all: &impl Purses,
         place: usize,
-        purse: &Arc<Purse>,
+        purse: &Purse,
+        own: Option<Arc<Purse>>,
         units: u64,
         now_ms: u64,
     ) -> Result<(), Refusal> {
@@ -69,55 +79,58 @@ impl Hold {
         }
         let take = if self.taken.len() < LIMITS_MAX { purse.take(units, now_ms) } else { Take::Never };
         let Take::Taken(ticket) = take else {
-            self.give_back(now_ms);
+            self.cancel(all, now_ms);
             return Err(Refusal { place, take });
         };
         self.is_low |= ticket.is_low;
-        self.taken.push(Taken { purse: purse.clone(), ticket, place });
+        self.taken.push(Taken { ticket, place, own });
         Ok(())
     }
 
     /// What was taken of: the places of the limits, and their purses.
-    pub(crate) fn purses(&self) -> impl Iterator<Item = (usize, &Purse)> {
-        self.taken.iter().map(|taken| (taken.place, &*taken.purse))
+    pub(crate) fn purses<'a>(&'a self, all: &'a impl Purses) -> impl Iterator<Item = (usize, &'a Purse)> {
+        self.taken.iter().filter_map(|taken| Some((taken.place, taken.purse(all)?)))
     }
 
     /// The same, of those whose window is still the one in which it was taken.
-    pub(crate) fn current(&self) -> impl Iterator<Item = (usize, &Purse)> {
-        let same = self.taken.iter().filter(|taken| taken.purse.window() == taken.ticket.window);
-        same.map(|taken| (taken.place, &*taken.purse))
-    }
-
-    fn give_back(&mut self, now_ms: u64) {
-        self.each(|purse, ticket, _| {
-            purse.settle(ticket, 0, now_ms);
-        });
+    pub(crate) fn current<'a>(&'a self, all: &'a impl Purses) -> impl Iterator<Item = (usize, &'a Purse)> {
+        let all = self.taken.iter().filter_map(|taken| Some((taken, taken.purse(all)?)));
+        let same = all.filter(|(taken, purse)| purse.window() == taken.ticket.window);
+        same.map(|(taken, purse)| (taken.place, purse))
     }
 
     /// The call was never sent: everything is given back.
-    pub(crate) fn cancel(mut self, now_ms: u64) {
-        self.give_back(now_ms);
+    pub(crate) fn cancel(&mut self, all: &impl Purses, now_ms: u64) {
+        self.settle(all, now_ms, |_, _| 0);
     }
 
     /// The call has an answer. `used`: what it took in truth of the limit at a place, where that differs from what was
-    /// taken. Says how much was used beyond all that was there.
-    pub(crate) fn settle(mut self, now_ms: u64, used: impl Fn(usize, u64) -> u64) -> u64 {
+    /// taken. Says how much was used beyond all that was there. What is settled once is not settled again.
+    pub(crate) fn settle(&mut self, all: &impl Purses, now_ms: u64, used: impl Fn(usize, u64) -> u64) -> u64 {
         let mut beyond = 0;
-        self.each(|purse, ticket, place| beyond += purse.settle(ticket, used(place, ticket.units), now_ms));
+        for taken in self.taken.drain(..) {
+            let (ticket, place) = (taken.ticket, taken.place);
+            let purse = taken.purse(all);
+            beyond += purse.map_or(0, |purse| purse.settle(ticket, used(place, ticket.units), now_ms));
+        }
         beyond
     }
 
-    fn each(&mut self, mut end: impl FnMut(&Purse, Ticket, usize)) {
-        for Taken { purse, ticket, place } in self.taken.drain(..) {
-            end(&purse, ticket, place);
-        }
+    /// Nobody knows what became of the call: it may have reached the provider, and counts.
+    pub(crate) fn forget(&mut self, all: &impl Purses) {
+        self.settle(all, 0, |_, units| units);
     }
 }
 
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.each(|purse, ticket, _| {
-            purse.settle(ticket, ticket.units, 0);
-        });
+impl Taken {
+    fn purse<'a>(&'a self, all: &'a impl Purses) -> Option<&'a Purse> {
+        self.own.as_deref().or_else(|| all.shared(self.place))
+    }
+}
+
+#[cfg(test)]
+impl Purses for () {
+    fn shared(&self, _: usize) -> Option<&Purse> {
+        None
     }
 }

@@ -25,7 +25,7 @@ impl Slot {
         let held = self.lock();
         let Some(Held { hold, limits }) = &*held else { return };
         let now_ms = steady::now_ms();
-        for (place, purse) in hold.current() {
+        for (place, purse) in hold.current(&**limits) {
             let rule = &limits.rules[place];
             let Some(kept) = rule.shared().filter(|_| is_shared(rule)) else { continue };
             let Some(hint) = spoken_of(rule, hints, &limits.rules) else { continue };

@@ -3,36 +3,51 @@
 //! Made once for a configuration. What is counted lies in the book's pots, which outlive it. A call that is under no limit
 //! takes nothing and asks nobody.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use catalogue::{Provider, fit_path};
-use model::integration::{Integration, Window};
+use model::integration::{Integration, Ratio, Window};
 use model::quota::{self, Limit, Quota, Scope, Span, Unit};
 use model::token::Priority;
 use smallvec::SmallVec;
 
 use super::book::{Book, Kept, Pot};
-use super::hold::{Hold, Refusal};
-use super::purse::Take;
+use super::hold::{Hold, Purses, Refusal};
+use super::purse::{Purse, Take};
 
 /// How long a provider's word of a pause is heeded at most, in milliseconds.
 const PAUSE_MS_MAX: u64 = 3_600_000;
 
-/// The limits of an integration.
+/// The limits of an integration. What every call looks at stands first, close together: of many integrations none is in any
+/// cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Limits {
-    pub(super) book: Arc<Book>,
-    pub(super) rules: Vec<Rule>,
-    /// Whether one of them counts tokens: then the body of a call matters.
-    pub(crate) counts_tokens: bool,
-    /// Tokens of an answer where the caller does not say how many there may be.
-    pub(super) output: u64,
     /// Until when the provider wants no calls, on the steady clock.
     pub(super) paused_until_ms: Arc<AtomicU64>,
+    pub(super) book: Arc<Book>,
+    lines: SmallVec<[Line; 3]>,
+    /// Whether one of them counts tokens: then the body of a call matters.
+    pub(crate) counts_tokens: bool,
+    /// The rules of the lines.
+    pub(super) rules: Vec<Rule>,
+    /// Tokens of an answer where the caller does not say how many there may be.
+    pub(super) output: u64,
     /// All limits, as `RateLimit-Policy` says them.
     pub(super) policy: String,
+}
+
+/// What every call looks at of a limit.
+#[derive(Debug)]
+struct Line {
+    /// What all share, and its purse; nothing where each has its own.
+    shared: Option<(Arc<Purse>, Arc<Kept>)>,
+    throttle: Option<Ratio>,
+    /// Whether it is about all calls, and each weighs one unit.
+    is_plain: bool,
 }
 
 /// One limit.
@@ -65,7 +80,26 @@ pub(crate) struct Asked<'a> {
 }
 
 /// The limits that a call is under, and what it weighs in each.
-pub(super) type Under = SmallVec<[(usize, Arc<Kept>, u64); 3]>;
+pub(super) type Under<'l> = SmallVec<[(usize, Of<'l>, u64); 3]>;
+
+/// What is kept of a limit.
+pub(super) enum Of<'l> {
+    /// For all.
+    Shared(&'l Kept),
+    /// For this caller, token or endpoint.
+    Own(Arc<Kept>),
+}
+
+impl Deref for Of<'_> {
+    type Target = Kept;
+
+    fn deref(&self) -> &Kept {
+        match self {
+            Self::Shared(kept) => kept,
+            Self::Own(kept) => kept,
+        }
+    }
+}
 
 // === impl Limits ===
 
@@ -87,22 +121,28 @@ impl Limits {
         let counts_tokens = rules.iter().any(|rule| rule.quota.unit != Unit::Requests);
         let policy = super::told::policy(&rules);
         let paused_until_ms = old.map(|old| old.paused_until_ms.clone()).unwrap_or_default();
-        let book = book.clone();
-        let limits = Self { book, rules, counts_tokens, output, paused_until_ms, policy };
+        let (book, lines) = (book.clone(), rules.iter().map(Rule::line).collect());
+        let limits = Self { paused_until_ms, book, lines, counts_tokens, rules, output, policy };
         (!limits.rules.is_empty()).then(|| Arc::new(limits))
     }
 
     /// Takes of every limit that a call is under, or of none.
-    pub(super) fn take(&self, under: &Under, now_ms: u64) -> Result<Hold, Refusal> {
+    pub(super) fn take(&self, under: &Under<'_>, now_ms: u64) -> Result<Hold, Refusal> {
         for (place, kept, units) in under {
-            self.rules[*place].throttled(kept, *units, now_ms).map_err(|until_ms| {
+            let Some(share) = self.lines[*place].throttle else { continue };
+            throttled(share, kept, *units, now_ms).map_err(|until_ms| {
                 let take = Take::Wait { until_ms };
                 Refusal { place: *place, take }
             })?;
         }
         let mut hold = Hold::default();
         for (place, kept, units) in under {
-            if let Err(refusal) = hold.add(*place, &kept.purse, *units, now_ms) {
+            let (purse, own) = match (&self.lines[*place].shared, kept) {
+                (Some((purse, _)), _) => (&**purse, None),
+                (None, Of::Own(kept)) => (&*kept.purse, Some(kept.purse.clone())),
+                (None, Of::Shared(kept)) => (&*kept.purse, None),
+            };
+            if let Err(refusal) = hold.add(self, *place, purse, own, *units, now_ms) {
                 self.book.ring();
                 return Err(refusal);
             }
@@ -114,11 +154,13 @@ impl Limits {
     }
 
     /// The limits that a call is under.
-    pub(super) fn under(&self, asked: &Asked<'_>) -> Under {
-        let all = self.rules.iter().enumerate();
-        let under = all.filter_map(|(place, rule)| {
-            let units = rule.units(asked);
-            (units > 0).then(|| (place, rule.kept(&self.book, asked), units))
+    pub(super) fn under(&self, asked: &Asked<'_>) -> Under<'_> {
+        let all = self.lines.iter().enumerate();
+        let under = all.filter_map(|(place, line)| {
+            let units = if line.is_plain { 1 } else { self.rules[place].units(asked) };
+            let own = || Of::Own(self.rules[place].kept(&self.book, asked));
+            let of = || line.shared.as_ref().map_or_else(own, |(_, kept)| Of::Shared(kept));
+            (units > 0).then(|| (place, of(), units))
         });
         under.collect()
     }
@@ -158,6 +200,12 @@ impl Limits {
     }
 }
 
+impl Purses for Limits {
+    fn shared(&self, place: usize) -> Option<&Purse> {
+        Some(&*self.lines.get(place)?.shared.as_ref()?.0)
+    }
+}
+
 // === impl Rule ===
 
 impl Rule {
@@ -191,27 +239,31 @@ impl Rule {
         self.pot.whole()
     }
 
-    /// Past the share from which on it is throttled, what is left is spread over the rest of the window: until when to
-    /// wait, in milliseconds, if it is not this call's turn.
-    fn throttled(&self, kept: &Kept, units: u64, now_ms: u64) -> Result<(), u64> {
-        let (Some(share), Some(resets)) = (self.quota.throttle, kept.purse.resets_ms()) else {
-            return Ok(());
-        };
-        let (left, most) = kept.purse.remaining();
-        if left == 0 || now_ms >= resets || !share.reached(most.saturating_sub(left), most) {
-            return Ok(());
-        }
-        let (now_us, spacing_us) = (now_ms * 1_000, (resets - now_ms).saturating_mul(1_000) / left);
-        let next =
-            |seen: u64| (now_us >= seen).then(|| now_us.saturating_add(spacing_us.saturating_mul(units)));
-        let turn = kept.next_us.fetch_update(Relaxed, Relaxed, next);
-        turn.map(drop).map_err(|seen| seen.min(resets * 1_000).div_ceil(1_000))
+    fn line(&self) -> Line {
+        let Quota { unit, paths, weights, throttle, .. } = &self.quota;
+        let is_plain = *unit == Unit::Requests && paths.is_empty() && weights.is_empty();
+        let shared = self.pot.whole().map(|kept| (kept.purse.clone(), kept.clone()));
+        Line { shared, throttle: *throttle, is_plain }
     }
 
     /// Its window, in seconds; nothing for calls at a time.
     pub(super) fn window_secs(&self) -> Option<u64> {
         self.quota.per.map(Window::secs).or(self.quota.window_secs).map(u64::from)
     }
+}
+
+/// Past the share from which on a limit is throttled, what is left is spread over the rest of the window: until when to
+/// wait, in milliseconds, if it is not this call's turn.
+fn throttled(share: Ratio, kept: &Kept, units: u64, now_ms: u64) -> Result<(), u64> {
+    let Some(resets) = kept.purse.resets_ms() else { return Ok(()) };
+    let (left, most) = kept.purse.remaining();
+    if left == 0 || now_ms >= resets || !share.reached(most.saturating_sub(left), most) {
+        return Ok(());
+    }
+    let (now_us, spacing_us) = (now_ms * 1_000, (resets - now_ms).saturating_mul(1_000) / left);
+    let next = |seen: u64| (now_us >= seen).then(|| now_us.saturating_add(spacing_us.saturating_mul(units)));
+    let turn = kept.next_us.fetch_update(Relaxed, Relaxed, next);
+    turn.map(drop).map_err(|seen| seen.min(resets * 1_000).div_ceil(1_000))
 }
 
 /// A limit made ready. One that cannot be kept is left out and said: the api takes none.

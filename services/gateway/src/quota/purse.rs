@@ -50,7 +50,7 @@ pub(crate) struct Purse {
 #[derive(Debug)]
 enum Home {
     Never,
-    Later(Box<Ring>),
+    Later(Ring),
     WhenSettled,
 }
 
@@ -89,9 +89,7 @@ impl Purse {
     pub(crate) fn new(limit: &Limit) -> Self {
         let home = match limit.span {
             Span::Calendar { .. } => Home::Never,
-            Span::Rolling { millis } => {
-                Home::Later(Box::new(Ring::new(u64::from(millis) + slack_ms(millis))))
-            }
+            Span::Rolling { millis } => Home::Later(Ring::new(u64::from(millis) + slack_ms(millis))),
             Span::Concurrent => Home::WhenSettled,
         };
         Self {

@@ -11,5 +11,6 @@ const FIRST_MS: u64 = 1_000;
 
 /// Now.
 pub(crate) fn now_ms() -> u64 {
-    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX - FIRST_MS) + FIRST_MS
+    let passed = BEGAN.elapsed();
+    passed.as_secs() * 1_000 + u64::from(passed.subsec_millis()) + FIRST_MS
 }

@@ -81,7 +81,7 @@ impl World {
         let units = self.random.random_range(1..=self.plan.units_max);
         let (steady, _) = self.time(n);
         let gateway = &mut self.gateways[n];
-        let hold = match Hold::take([(gateway.keeper.purse(), units)], steady) {
+        let mut hold = match Hold::take([(gateway.keeper.purse(), units)], steady) {
             Ok(hold) => hold,
             Err(refusal) => {
                 gateway.waited += u64::from(tries == 0);
@@ -95,7 +95,7 @@ impl World {
             }
         };
         if self.random.random_range(0..20) == 0 {
-            hold.cancel(steady);
+            hold.cancel(&(), steady);
             return;
         }
         // An estimate is an upper bound.
@@ -113,11 +113,13 @@ impl World {
     pub(super) fn answer(&mut self, n: usize, life: u32, call: u64) {
         let (steady, _) = self.time(n);
         let gateway = &mut self.gateways[n];
-        let Some((hold, used)) = gateway.calls.remove(&call).filter(|_| gateway.life == life) else { return };
+        let Some((mut hold, used)) = gateway.calls.remove(&call).filter(|_| gateway.life == life) else {
+            return;
+        };
         if matches!(self.plan.limit.span, Span::Concurrent) {
             *self.provider.at_once.get_mut(&(n, life)).expect("it arrived") -= used;
         }
-        hold.settle(steady, |_, _| used);
+        hold.settle(&(), steady, |_, _| used);
     }
 
     pub(super) fn tick(&mut self, n: usize, life: u32) {
