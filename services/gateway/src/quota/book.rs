@@ -4,12 +4,13 @@
 //! nothing that was spent is forgotten. Where each caller, token or endpoint has a limit of its own, the pot has a part for
 //! each. The lease task (`lease`) works through what is here; calls look at purses only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use arc_swap::ArcSwap;
 use model::quota::clock::{Clock, Now};
 use model::quota::{Limit, key};
 use model::{IntegrationId, Timestamp};
@@ -19,6 +20,7 @@ use super::keeper::Keeper;
 use super::purse::Purse;
 use super::queue::Queue;
 use super::steady;
+use crate::map::Map;
 
 /// Callers or endpoints of one limit that are counted apart. Further ones are counted as one.
 pub(crate) const PARTS_MAX: usize = 4_096;
@@ -54,8 +56,13 @@ pub(crate) struct Pot {
     /// What each integration says that counts for it, for as long as that holds.
     said: Mutex<BTreeMap<IntegrationId, (Weak<()>, Limit)>>,
     whole: Option<Arc<Kept>>,
-    parts: RwLock<HashMap<String, Arc<Kept>>>,
+    /// A call looks into it and waits for nobody; who adds one puts a new table there.
+    parts: ArcSwap<Parts>,
+    adding: Mutex<()>,
 }
+
+/// What is kept for each caller, token or endpoint.
+type Parts = Map<Arc<str>, Arc<Kept>>;
 
 /// What is kept of a limit, or of a part of one.
 #[derive(Debug)]
@@ -117,7 +124,8 @@ impl Book {
             limit: Mutex::new(limit.clone()),
             said: Mutex::new(BTreeMap::from([(by.clone(), (Arc::downgrade(&word), limit.clone()))])),
             whole,
-            parts: RwLock::default(),
+            parts: ArcSwap::default(),
+            adding: Mutex::default(),
         };
         Some((pots.entry(key).or_insert(Arc::new(pot)).clone(), word))
     }
@@ -198,10 +206,11 @@ impl Pot {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
-        if let Some(kept) = self.parts.read().unwrap_or_else(PoisonError::into_inner).get(part) {
+        if let Some(kept) = self.parts.load().get(part) {
             return kept.clone();
         }
-        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        let _adding = lock(&self.adding);
+        let parts = self.parts.load_full();
         let room = parts.len() < PARTS_MAX || parts.contains_key(part);
         let key = key::of(&self.owner, &self.name, Some(part)).filter(|_| room);
         let (part, key) = match key {
@@ -210,11 +219,16 @@ impl Pot {
                 (OTHERS, key::of(&self.owner, &self.name, Some(OTHERS)).expect("shorter than its pot's name"))
             }
         };
-        let kept = parts.entry(part.to_owned()).or_insert_with(|| {
-            let limit = lock(&self.limit).clone();
-            Arc::new(book.keep(key, &limit))
-        });
-        kept.clone()
+        if let Some(kept) = parts.get(part) {
+            return kept.clone();
+        }
+        // Held until it is there: whoever changes the limit then finds it.
+        let limit = lock(&self.limit);
+        let kept = Arc::new(book.keep(key, &limit));
+        let mut parts = (*parts).clone();
+        parts.insert(part.into(), kept.clone());
+        self.parts.store(Arc::new(parts));
+        kept
     }
 
     /// What all share; nothing where each has its own.
@@ -235,7 +249,7 @@ impl Pot {
     }
 
     fn all(&self) -> Vec<Arc<Kept>> {
-        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.load();
         self.whole.iter().chain(parts.values()).cloned().collect()
     }
 }
