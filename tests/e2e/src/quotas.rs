@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bus::Bucket;
-use harness::{Client, Program, key_of, outside, until};
+use harness::{Client, House, Program, key_of, outside, until};
 use model::quota::ledger::Ledger;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -158,4 +158,38 @@ async fn questions_of_probers_are_paid_out_of_the_limit_as_calls_are() {
     }
     assert_eq!(count(), FEW);
     prober.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_costs_is_spared_while_calls_show_as_much_and_asked_when_they_end() {
+    let outside = outside(&[("poly", "polygon")]).await;
+    let house = House::start().await;
+    let admin = house.admin.clone();
+    let key = json!({"id": "poly", "provider": "polygon", "fields": {"api_key": key_of("poly")}});
+    admin.make("/keys", key).await;
+    let quota = json!({"name": "minute", "requests": 5_000, "per": "minute"});
+    let base_url = outside.instance("poly").base_url();
+    let integration = json!({"id": "poly", "provider": "polygon", "key": "poly", "base_url": base_url,
+        "quotas": [quota], "probe": {"every_secs": 1}});
+    admin.make("/integrations", integration).await;
+    let figure = async |series: &str| {
+        let metrics = admin.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok());
+        value.unwrap_or(0)
+    };
+    let (asked, spared) = (
+        "signalbox_probes_total{integration=\"poly\",outcome=\"success\"}",
+        "signalbox_probes_spared_total{integration=\"poly\"}",
+    );
+    until("it is probed", async || (figure(asked).await >= 2).then_some(())).await;
+    until("calls spare probes", async || {
+        drop(admin.call(Method::GET, PATH).send().await);
+        (figure(spared).await >= 3).then_some(())
+    })
+    .await;
+    let before = figure(asked).await;
+    until("it is probed again", async || (figure(asked).await >= before + 2).then_some(())).await;
+    let (_, now) = admin.get("/integrations/poly/ping").await;
+    assert_eq!(now["health"], "up", "{now}");
+    house.stop().await;
 }
