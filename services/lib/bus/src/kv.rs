@@ -2,6 +2,8 @@
 //!
 //! A write whose confirmation is lost may have happened; after [`Error::Conflict`] read again before deciding.
 
+use std::time::Duration;
+
 use async_nats::jetstream::kv::{Operation, Store};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -133,6 +135,25 @@ impl Kv {
     pub async fn update<T: Serialize>(&self, key: &str, value: &T, expected: u64) -> Result<u64, Error> {
         let body = self.body(key, value)?;
         let message = PublishMessage::build().payload(body).expected_last_subject_sequence(expected);
+        self.write(key, message).await
+    }
+
+    /// The same, of a value that is there for so long: whole seconds, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it changed since.
+    pub async fn update_for<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        expected: u64,
+        lasts: Duration,
+    ) -> Result<u64, Error> {
+        let secs = lasts.as_secs().saturating_add(u64::from(lasts.subsec_nanos() > 0)).max(1);
+        let message = PublishMessage::build()
+            .payload(self.body(key, value)?)
+            .ttl(Duration::from_secs(secs))
+            .expected_last_subject_sequence(expected);
         self.write(key, message).await
     }
 

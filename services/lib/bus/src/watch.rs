@@ -40,6 +40,14 @@ impl Kv {
         self.observe(key.to_owned())
     }
 
+    /// Watches the keys that begin with this token.
+    pub fn watch_below<T>(&self, token: &str) -> Pin<Box<dyn Stream<Item = Change<T>> + Send>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        self.observe(format!("{token}.>"))
+    }
+
     fn observe<T>(&self, filter: String) -> Pin<Box<dyn Stream<Item = Change<T>> + Send>>
     where
         T: DeserializeOwned + Send + 'static,

@@ -14,6 +14,7 @@ mod limit;
 pub mod key;
 pub mod ledger;
 
+pub mod pause;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
