@@ -48,8 +48,8 @@ pub(crate) struct Ledgers {
 /// Follows the ledgers until told to stop.
 pub(crate) async fn follow(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
     let bucket = meter.bus.bucket(Bucket::Quota).await?;
-    // The bus's clock stands among them, and is none.
-    let mut changes = bucket.watch::<Option<Ledger>>();
+    // The bus's clock and the pauses of providers stand among them, and are none.
+    let mut changes = bucket.watch::<Value>();
     while let Some(read) = stopping.run_until_cancelled(bucket.all::<Value>()).await {
         match read {
             Ok(all) => {
@@ -64,7 +64,7 @@ pub(crate) async fn follow(meter: Meter, stopping: CancellationToken) -> anyhow:
     }
     let mut is_full = false;
     while let Some(Some(change)) = stopping.run_until_cancelled(changes.next()).await {
-        let has_room = meter.ledgers.take(change);
+        let has_room = meter.ledgers.take(ledger(change));
         if !has_room && !is_full {
             tracing::warn!(
                 most = LEDGERS_MAX,
@@ -74,6 +74,16 @@ pub(crate) async fn follow(meter: Meter, stopping: CancellationToken) -> anyhow:
         is_full = !has_room;
     }
     Ok(())
+}
+
+/// A change of a ledger, or of what is none.
+fn ledger(change: Change<Value>) -> Change<Option<Ledger>> {
+    match change {
+        Change::Put { key, value, revision } => {
+            Change::Put { key, value: serde_json::from_value(value).unwrap_or_default(), revision }
+        }
+        Change::Deleted { key } => Change::Deleted { key },
+    }
 }
 
 impl Ledgers {
