@@ -6,7 +6,7 @@
 //! the calls for a second each. An integration whose answer named the time of the next call is blocked until then.
 //!
 //! It says how an integration stands and forbids nothing: `choose` asks one that is open when nobody else is left, and
-//! a call to the integration itself (`/p/…`) goes there whatever this says, but for a ban whose end the provider named.
+//! a call to the integration itself (`/p/…`) goes there whatever this says. What forbids is a pause (`quota::pause`).
 
 mod gate;
 

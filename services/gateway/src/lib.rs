@@ -147,6 +147,10 @@ impl Gateway {
                 "keep limits",
                 quota::lease::keep(bus.clone(), config.clone(), book.clone(), served.clone()).boxed(),
             ),
+            (
+                "share pauses",
+                quota::pause::share(bus.clone(), instance.clone(), book.clone(), stop()).boxed(),
+            ),
             ("tell usage", usage::tell(bus.clone(), config.clone(), instance, served.clone()).boxed()),
         ];
         let tasks = tasks.into_iter().map(async |(name, task)| {

@@ -25,7 +25,7 @@ pub(crate) mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
@@ -193,8 +193,8 @@ async fn leave(gateway: &Gateway, body: Incoming) {
 }
 
 /// A ban lasts the longer the more is called meanwhile, so that even a call past all routes does not go there.
-fn banned(integration: &Integration, until: Instant) -> Problem {
-    let secs = until.saturating_duration_since(Instant::now()).as_secs().max(1);
+fn banned(integration: &Integration, left: Duration) -> Problem {
+    let secs = left.as_secs().max(1);
     let detail =
         format!("the provider of integration `{}` refuses all calls for {secs} s more", integration.id);
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "banned", "Provider refuses calls", detail)
@@ -206,9 +206,9 @@ fn banned(integration: &Integration, until: Instant) -> Problem {
 fn callable(gateway: &Gateway, call: &Call) -> Result<Chosen, Problem> {
     match &call.to {
         To::Integration(integration) => match &integration.fault {
-            None => match integration.gate.banned_until(Instant::now()) {
+            None => match integration.pause.banned() {
                 None => Ok(Chosen::one(integration)),
-                Some(until) => Err(banned(integration, until)),
+                Some(left) => Err(banned(integration, left)),
             },
             Some(Fault::Disabled) => {
                 let detail = format!("integration `{}` is disabled", integration.id);

@@ -40,6 +40,7 @@ use crate::proxy::key::Slot;
 use crate::proxy::operate::Operations;
 use crate::quota::book::Book;
 use crate::quota::limits::Limits;
+use crate::quota::pause::Pause;
 use crate::telemetry;
 
 /// Pause before a bucket that cannot be opened is asked for again.
@@ -128,6 +129,8 @@ pub(crate) struct Integration {
     pub(crate) gate: Arc<Gate>,
     /// The limits that it keeps to; nothing where it has none.
     pub(crate) limits: Option<Arc<Limits>>,
+    /// Until when its provider wants no calls.
+    pub(crate) pause: Arc<Pause>,
     /// How near its limits are; only for members of a route that asks, where there are any.
     pub(crate) near: Option<Arc<Near>>,
 }

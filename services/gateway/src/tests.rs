@@ -15,6 +15,7 @@ mod limits;
 mod merging;
 mod operating;
 mod passing;
+mod pauses;
 mod quotas;
 mod recalling;
 mod routing;

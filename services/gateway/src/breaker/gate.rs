@@ -96,14 +96,6 @@ impl Gate {
         self.show(&mut inner, now);
     }
 
-    /// The ban that lasts, when the provider named its end: until then.
-    pub(crate) fn banned_until(&self, now: Instant) -> Option<Instant> {
-        match self.standing(now, None).0 {
-            Standing::Shut(shut) if shut.refused == Some((Reason::Banned, true)) => Some(shut.until),
-            _ => None,
-        }
-    }
-
     /// Looks whether time alone changed something: a wait is over, though nobody called since.
     pub(crate) fn look(&self, now: Instant) {
         if !self.is_clear() {

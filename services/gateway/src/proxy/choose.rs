@@ -136,6 +136,9 @@ fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, no
             Standing::Shut(_) => fact.shut = Some("breaker_open"),
         }
     }
+    if let Some(left) = member.pause.left() {
+        (fact.shut, fact.refuses) = (Some("blocked"), fact.refuses.or(Some(now + left)));
+    }
     if fact.shut.is_none() && !can_answer(member, board) {
         fact.shut = Some("known_to_fail");
     }

@@ -366,8 +366,10 @@ fn is_worth_repeating(member: &Integration, failure: &Failure) -> bool {
 impl Exhausted {
     /// Notes a member whose limits did not let the call go.
     fn limit(&mut self, member: &Integration, limited: Limited) {
-        let mut told = skipped(member, "quota_exhausted");
-        told["quota"] = limited.quota.clone().into();
+        let mut told = skipped(member, limited.word());
+        if let Some(quota) = &limited.quota {
+            told["quota"] = quota.as_str().into();
+        }
         self.skipped.push(told);
         self.reason.get_or_insert(Reason::QuotaExhausted);
         self.retry_after = match (self.retry_after, limited.wait) {

@@ -17,6 +17,7 @@ use model::{IntegrationId, Timestamp};
 use tokio::sync::Notify;
 
 use super::keeper::Keeper;
+use super::pause::Pauses;
 use super::purse::Purse;
 use super::queue::Queue;
 use super::steady;
@@ -42,6 +43,8 @@ pub(crate) struct Book {
     clock: Mutex<Clock>,
     /// Since when the bus does not answer, on the steady clock; 0: it does.
     silent_since_ms: AtomicU64,
+    /// What providers want no calls for.
+    pub(crate) pauses: Pauses,
     /// Rung when a purse runs low or empty.
     pub(super) bell: Notify,
 }
@@ -94,6 +97,7 @@ impl Book {
             leaving: Mutex::default(),
             clock: Mutex::default(),
             silent_since_ms: AtomicU64::new(0),
+            pauses: Pauses::default(),
             bell: Notify::new(),
         }
     }

@@ -31,6 +31,16 @@ pub(crate) struct Limited {
 }
 
 impl Limited {
+    /// The provider wants no calls for so long.
+    pub(crate) fn paused(wait: Duration) -> Self {
+        Self { quota: None, amount: 0, left: 0, wait: Some(wait), policy: String::new() }
+    }
+
+    /// Why it was not asked, as a problem tells it.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.quota.is_some() { "quota_exhausted" } else { "blocked" }
+    }
+
     /// 429, with all that a caller needs to try again in time.
     pub(crate) fn problem(&self, integration: &str) -> Problem {
         let Self { quota, amount, left, wait, policy } = self;

@@ -18,6 +18,7 @@ use metrics::counter;
 use model::IntegrationId;
 use model::auth::Auth;
 use model::integration as configured;
+use model::quota::{self, Scope};
 use model::route::Order;
 use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
 use model::token::Token;
@@ -36,6 +37,7 @@ use crate::proxy::key::Slot;
 use crate::proxy::operate::Operations;
 use crate::quota::book::Book;
 use crate::quota::limits::Limits;
+use crate::quota::pause::Pause;
 use crate::telemetry;
 
 /// Headers that a configuration cannot set: they belong to one connection.
@@ -59,6 +61,7 @@ pub(super) fn compile(
             let slow_ms = usual.slow_ms;
             let mut new = integration(catalogue, egress, slow_ms, given, snapshot, old.map(Arc::as_ref), now);
             new.limits = limits(book, usual, given, &new, old.map(Arc::as_ref));
+            new.pause = pause(book, given, &new);
             let has_limits = !given.quotas.is_empty() || !new.provider.usage_headers.is_empty();
             new.near = (has_limits && asked.contains(&given.id)).then(|| near(given, old.map(Arc::as_ref)));
             tell_fault(&new, old.and_then(|old| old.fault.as_ref()));
@@ -116,6 +119,19 @@ fn limits(
     let output = new.max_tokens.unwrap_or(usual.output);
     let old = old.and_then(|old| old.limits.as_deref());
     Limits::new(book, given, new.provider, usual.replicas, output, old)
+}
+
+/// Until when the provider wants no calls, as it was known. Whoever disables an integration may have it tried afterwards.
+fn pause(book: &Book, given: &configured::Integration, new: &Integration) -> Arc<Pause> {
+    let quotas = new.provider.quotas_of(given);
+    let shared = quotas.iter().any(|quota| quota.scope == Scope::Credential);
+    let scope = if shared { Scope::Credential } else { Scope::Integration };
+    let version = if let KeyUse::Version { version, .. } = new.key { Some(version) } else { None };
+    let pause = book.pauses.of(quota::pause::key(&quota::key::owner(given, scope), version));
+    if new.fault == Some(Fault::Disabled) {
+        pause.lift();
+    }
+    pause
 }
 
 /// How near the limits are, as it was known.
@@ -238,6 +254,7 @@ fn integration(
         cache: Rules::of(&given.cache),
         gate: gate.unwrap_or_else(|| Arc::new(Gate::new(given.id.clone()))),
         limits: None,
+        pause: Arc::default(),
         near: None,
         merges: merges.unwrap_or_else(|| Merges::of(given, provider)),
         live: live.unwrap_or_else(|| Arc::new(Live::new(given.id.clone(), given.provider.clone(), now))),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::house::{House, TOKEN, eventually, integration, route, token};
+use super::house::{Got, House, TOKEN, eventually, integration, route, token};
 use super::provider::{Provider, answer};
 use crate::Settings;
 
@@ -51,14 +51,14 @@ async fn a_limit_lets_so_many_calls_go_and_tells_the_others() {
 }
 
 /// A second gateway on the same bus.
-struct Other {
+pub(super) struct Other {
     address: std::net::SocketAddr,
     stopping: tokio_util::sync::CancellationToken,
     serving: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Other {
-    async fn start(house: &House) -> Self {
+    pub(super) async fn start(house: &House) -> Self {
         let egress = egress::Egress::new(&egress::Settings {
             allow: vec!["127.0.0.0/8".parse().expect("a network")],
             lanes: Settings::default().lanes(),
@@ -80,17 +80,18 @@ impl Other {
         Self { address, stopping, serving }
     }
 
+    pub(super) async fn get(&self, house: &House, path: &str) -> Got {
+        let uri = format!("http://{}{path}", self.address);
+        let request = http::Request::builder().uri(uri).header("authorization", format!("Bearer {TOKEN}"));
+        house.call(request, "").await
+    }
+
     async fn storm(&self, house: &House, count: usize) -> usize {
-        let calls = (0..count).map(|_| {
-            let uri = format!("http://{}/p/a/x", self.address);
-            let request =
-                http::Request::builder().uri(uri).header("authorization", format!("Bearer {TOKEN}"));
-            house.call(request, "")
-        });
+        let calls = (0..count).map(|_| self.get(house, "/p/a/x"));
         join_all(calls).await.iter().filter(|got| got.status == StatusCode::OK).count()
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stopping.cancel();
         self.serving.await.expect("no panic").expect("a good end");
     }

@@ -44,7 +44,10 @@ pub(super) fn hear(
         }
     }
     if let Some(reason) = judged.reason {
-        account.quota.refused(reason, judged.retry_after);
+        // Where the provider names a time, all calls wait for it, and not those alone that are under a limit.
+        if integration.pause.left().is_none() {
+            account.quota.refused(reason, judged.retry_after);
+        }
         if limits.is_some_and(|limits| limits.counts_tokens) {
             account.quota.failed();
         }

@@ -39,6 +39,7 @@ impl Reserved {
         body: &Inbound,
         left: Left,
     ) -> Result<Option<Self>, Limited> {
+        unpaused(integration)?;
         let Some(limits) = &integration.limits else { return Ok(None) };
         let token = &call.caller.token;
         let asked = Asked {
@@ -53,7 +54,10 @@ impl Reserved {
         match enter(limits, &asked, patience).await {
             Ok(held) => {
                 account.quota.fill(held);
-                Ok(Some(Self(Some(account.clone()))))
+                let reserved = Self(Some(account.clone()));
+                // It may have waited in the queue.
+                unpaused(integration)?;
+                Ok(Some(reserved))
             }
             Err(limited) => {
                 counter!(telemetry::QUOTA_REFUSED, "integration" => integration.id.to_string()).increment(1);
@@ -74,6 +78,13 @@ impl Drop for Reserved {
             account.quota.cancel();
         }
     }
+}
+
+/// Lets nothing go while the provider wants no calls.
+fn unpaused(integration: &Integration) -> Result<(), Limited> {
+    let Some(wait) = integration.pause.left() else { return Ok(()) };
+    counter!(telemetry::QUOTA_REFUSED, "integration" => integration.id.to_string()).increment(1);
+    Err(Limited::paused(wait))
 }
 
 /// Tokens that a question has and its answer may have at most, where they count.
