@@ -42,7 +42,7 @@ pub struct Budget {
 }
 
 /// Whose cost a budget is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = BudgetScope)]
 pub enum Scope {
@@ -110,6 +110,28 @@ impl Budget {
     }
 }
 
+/// What a scope may be, for people.
+const SCOPES: &str = r#"must be one of {"integration": "<id>"}, {"route": "<id>"} and {"caller": "user:<name>" or "agent:<persona>"}"#;
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        // Read as it comes, so that whatever is there instead is told what there could be.
+        let given = serde_json::Value::deserialize(from)?;
+        let only = given.as_object().filter(|members| members.len() == 1).and_then(|one| one.iter().next());
+        let Some((name, of)) = only.filter(|(_, of)| of.is_string()) else {
+            return Err(Error::custom(SCOPES));
+        };
+        let scope = match name.as_str() {
+            "integration" => IntegrationId::deserialize(of).map(Self::Integration),
+            "route" => RouteId::deserialize(of).map(Self::Route),
+            "caller" => Actor::deserialize(of).map(Self::Caller),
+            _ => return Err(Error::custom(SCOPES)),
+        };
+        scope.map_err(|why| Error::custom(format_args!("`{name}`: {why}")))
+    }
+}
+
 fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let given = i64::deserialize(from)?;
     u64::try_from(given)
@@ -152,7 +174,28 @@ mod tests {
         for amount in [json!(-5), json!(0), json!(1.5), json!("5")] {
             assert!(with("amount_micros", amount).is_err());
         }
-        assert!(with("scope", json!({"integration": "a", "route": "b"})).is_err());
+    }
+
+    #[test]
+    fn a_scope_that_is_none_is_told_which_there_are() {
+        let odd = [
+            json!({"integration": "a", "route": "b"}),
+            json!({"team": "a"}),
+            json!({}),
+            json!("poly"),
+            json!(null),
+            json!({"route": 3}),
+        ];
+        for scope in odd {
+            let why = with("scope", scope).expect_err("is none").to_string();
+            assert!(why.contains(r#"{"integration": "<id>"}"#), "{why}");
+        }
+        let why = with("scope", json!({"route": "Not a slug"})).expect_err("is no id").to_string();
+        assert!(why.starts_with("`route`: "), "{why}");
+        for scope in [json!({"route": "quotes"}), json!({"caller": "agent:ada"})] {
+            let read = with("scope", scope.clone()).expect("a scope").scope;
+            assert_eq!(serde_json::to_value(read).expect("JSON"), scope);
+        }
     }
 
     #[test]

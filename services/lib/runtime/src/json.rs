@@ -22,7 +22,7 @@ use crate::problem::Problem;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// A query string as a type. Unknown parameters are up to the type.
+/// A query string as a type. Parameters that it does not know are refused before, by whoever knows all of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 
@@ -87,10 +87,18 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
+        // The reader calls it a mistake in the text, too, where a choice has another form than it knows.
+        if error.inner().classify() == Category::Syntax && is_json(bytes) {
+            return Problem::validation(pointer, "it has none of the forms that are allowed here");
+        }
         explain(error.inner(), pointer)
     })?;
     reader.end().map_err(|error| explain(&error, String::new()))?;
     Ok(value)
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
 /// Reads a JSON value that is there already into a type, or says what is wrong.
@@ -205,6 +213,23 @@ mod tests {
             "/secrets",
             "expected an object, found a text",
         );
+    }
+
+    #[test]
+    fn a_choice_of_another_form_is_still_json() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Choice {
+            #[expect(dead_code, reason = "only read")]
+            One(u8),
+        }
+        for body in [r#"{"of": {}}"#, r#"{"of": {"one": 1, "two": 2}}"#, r#"{"of": 3}"#] {
+            let problem = parse::<BTreeMap<String, Choice>>(body.as_bytes()).expect_err("is wrong");
+            let pointer = problem.errors.first().map(|error| error.pointer.as_str());
+            assert_eq!((problem.status, pointer), (422, Some("/of")), "{body}: {problem}");
+        }
+        let broken = parse::<BTreeMap<String, Choice>>(br#"{"of": {}"#).expect_err("is wrong");
+        assert_eq!(broken.status, 400, "{broken}");
     }
 
     #[test]
