@@ -216,11 +216,11 @@ fn models(it: &Integration) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Limits that can never be met, with the first thing that is wrong.
+/// Limits that can never be met, or contradict themselves, with the first thing that is wrong.
 fn quotas(it: &Integration) -> Result<(), Problem> {
     // How many gateways share an estimate is theirs to know.
-    let wrong = quota::compile(&it.quotas, 1).err().and_then(|faults| faults.into_iter().next());
-    wrong.map_or(Ok(()), |Fault { pointer, why }| {
+    let wrong = quota::compile(&it.quotas, 1).err().unwrap_or_else(|| quota::contradictions(&it.quotas));
+    wrong.into_iter().next().map_or(Ok(()), |Fault { pointer, why }| {
         Err(Problem::validation(format!("/quotas{pointer}"), why.to_string()))
     })
 }

@@ -10,11 +10,12 @@ pub mod window;
 
 mod check;
 mod limit;
+mod sense;
 
 pub mod key;
 pub mod ledger;
-
 pub mod pause;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,6 +24,7 @@ use crate::integration::{Ratio, Window};
 
 pub use check::{Fault, Why, compile, keep};
 pub use limit::{AMOUNT_MAX, CALL_MS_MAX, ESTIMATE_MS, Limit, ROLLING_AMOUNT_MAX, Span, slack_ms};
+pub use sense::contradictions;
 
 /// Limits of one integration.
 pub const QUOTAS_MAX: usize = 64;

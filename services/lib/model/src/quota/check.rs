@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::limit::{AMOUNT_MAX, Limit, ROLLING_AMOUNT_MAX, ROLLING_MS_MAX, ROLLING_MS_MIN, Span};
 use super::{Away, Kind, LIMITS_MAX, NAME_CHARS_MAX, PATHS_MAX, QUOTAS_MAX, Quota, Unit, WEIGHTS_MAX};
-use crate::integration::Window as Per;
+use crate::integration::{Ratio, Window as Per};
 
 /// The longest path, in bytes.
 const PATH_BYTES_MAX: usize = 512;
@@ -87,6 +87,20 @@ pub enum Why {
     /// A path that is none.
     #[error("a path begins with `/`, and has at most 512 characters and no white space")]
     Path,
+    /// Throttling before anybody is warned.
+    #[error("throttling at {} would not begin after people are warned at {}: it must be above `near`", share(.throttle), share(.near))]
+    ThrottleFirst {
+        /// From when on it is throttled.
+        throttle: Ratio,
+        /// From when on it is near.
+        near: Ratio,
+    },
+    /// A path that is named before.
+    #[error("`{0}` is named twice: only one of them can hold")]
+    PathTwice(String),
+    /// A zone where nothing begins at midnight.
+    #[error("only windows of a day and more begin at a zone's midnight: leave it out")]
+    ZoneOfNothing,
     /// Throttling of what comes again by itself.
     #[error("only calendar windows are throttled: of others units come again by themselves")]
     Throttle,
@@ -95,6 +109,11 @@ pub enum Why {
         "a calendar window cannot be estimated: what others spent of it does not come again; use `fail_closed`"
     )]
     NoEstimate,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as the error has it")]
+fn share(ratio: &Ratio) -> f64 {
+    f64::from(ratio.millionths()) / 1e6
 }
 
 /// All limits of an integration as they are kept, or everything that is wrong with them. `replicas`: how many gateways there are
