@@ -23,12 +23,16 @@ use crate::{IntegrationId, RouteId};
 
 pub use built_in::{built_in, built_ins};
 pub use check::Fault;
-pub use trial::{FIRINGS_MAX, Firing, RuleTested, TestRule};
+pub use trial::{FIRINGS_MAX, Firing, RuleTested, TestRule, WITHOUT_MAX, WithoutFigures};
 
 /// The longest `for`, and the longest `resolve_after`: minutes are kept for two days.
 pub const FOR_MAX: Period = Period::days(2);
 /// The longest `window`: hours are kept for ninety days.
 pub const WINDOW_MAX: Period = Period::days(90);
+
+/// Failures below which a burn rate is chance, and the most calls that are waited for by default.
+const FAILURES_MIN: f64 = 5.0;
+const SAMPLE_MAX: f64 = 1e6;
 
 /// An alert rule. Values that are left out are those of its kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -63,7 +67,8 @@ pub struct Rule {
     /// The time over which the figure is taken, up to now. Kinds that have a window of their own have none here.
     #[serde(default)]
     pub window: Option<Period>,
-    /// Calls in the window below which the figure says nothing.
+    /// Calls in the window below which the figure says nothing. `availability`: also nothing before the first of them was a
+    /// quarter of `window` ago; 50 when absent, or as many as need five failures to reach `burn`.
     #[serde(default)]
     pub min_requests: Option<u64>,
     /// How long it must stand there without a break. `anomaly`: over how long surprises are averaged, 5 to 60 minutes.
@@ -206,12 +211,24 @@ impl Rule {
         let (threshold, window, min_requests) = defaults;
         self.threshold = self.threshold.or(threshold);
         self.window = self.window.or(window);
-        self.min_requests = self.min_requests.or(min_requests);
         if self.kind == RuleKind::Availability {
             self.burn.get_or_insert(14.4);
         }
+        self.min_requests = self.min_requests.or(min_requests.map(|min| self.sample().max(min)));
         self
     }
+
+    /// Calls among which one failure or two are no burn rate: as many as need five of them to reach it.
+    fn sample(&self) -> u64 {
+        let (Some(burn), Some(threshold)) = (self.burn, self.threshold) else { return 0 };
+        let failing = burn * (1.0 - threshold);
+        if failing > 0.0 { whole((FAILURES_MIN / failing - 1e-9).ceil()) } else { 0 }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is bounded before")]
+fn whole(calls: f64) -> u64 {
+    calls.clamp(0.0, SAMPLE_MAX) as u64
 }
 
 const fn yes() -> bool {

@@ -16,6 +16,8 @@ use crate::window;
 
 /// Part of a burn rate's window over which it must hold too, so that it ends soon after the trouble.
 const SHORT_WINDOW: u32 = 12;
+/// The part of a burn rate's window before which there must have been calls: what is known for less of it is no rate yet.
+const OBSERVED_PART: u32 = 4;
 /// The part of a window of which it must be known whether it was up.
 const KNOWN_PART: u32 = 24;
 /// How long after maintenance calls prove nothing, unless their window is shorter.
@@ -53,7 +55,8 @@ pub(crate) enum Figure {
     ResponseTime { window: Period, min_requests: u64 },
     /// The share of time in which it was up.
     Up { window: Period },
-    /// How many times faster than allowed calls fail, over the window and a twelfth of it: the smaller one.
+    /// How many times faster than allowed calls fail, over the window and a twelfth of it: the smaller one. Nothing before the
+    /// first calls of the window are a quarter of it ago.
     Burn { window: Period, allowed: f64, min_requests: u64 },
 }
 
@@ -69,7 +72,8 @@ impl Figure {
             Self::ErrorRate { window, .. } | Self::ResponseTime { window, .. } => vec![back(at, *window)],
             Self::Up { .. } | Self::Leased { .. } => Vec::new(),
             Self::Burn { window, .. } => {
-                vec![back(at, *window), back(at, Period::secs(window.as_secs() / SHORT_WINDOW))]
+                let short = Period::secs(window.as_secs() / SHORT_WINDOW);
+                vec![back(at, *window), back(at, short), back(at, observed_min(*window))]
             }
         }
     }
@@ -89,8 +93,11 @@ impl Figure {
                 first.p95_ms.map_or(Reading::Nothing, Reading::Value)
             }
             Self::Burn { allowed, min_requests, .. } if enough(min_requests) => {
-                let slowest = rest.iter().map(failed).fold(failed(first), f64::min);
-                Reading::Value(slowest / allowed)
+                let [short, recent, ..] = rest else { return Reading::Nothing };
+                if first.requests <= recent.requests {
+                    return Reading::Nothing;
+                }
+                Reading::Value(failed(first).min(failed(short)) / allowed)
             }
             Self::ErrorRate { .. }
             | Self::ResponseTime { .. }
@@ -118,7 +125,7 @@ impl Figure {
     pub(crate) fn up(&self, was: &Was, at: Timestamp) -> Reading {
         let Self::Up { window } = self else { return Reading::Nothing };
         match was.up(at.minus(window.length()), at) {
-            Some((ratio, known)) if known >= window.length() / KNOWN_PART => Reading::Value(ratio),
+            Some((ratio, known)) if known >= known_min(*window) => Reading::Value(ratio),
             _ => Reading::Nothing,
         }
     }
@@ -163,6 +170,16 @@ pub(crate) const fn percentile() -> u64 {
 fn back(at: Timestamp, length: Period) -> Span {
     let from = at.minus(length.length()).as_millis();
     Span { from: Timestamp::from_millis(from - from.rem_euclid(60_000)), to: at }
+}
+
+/// How much of a window it must be known of whether it was up.
+pub(super) fn known_min(window: Period) -> Duration {
+    window.length() / KNOWN_PART
+}
+
+/// How long ago the first calls of a burn rate's window must be.
+pub(super) fn observed_min(window: Period) -> Period {
+    Period::secs(window.as_secs() / OBSERVED_PART)
 }
 
 fn failed(sum: &Sum) -> f64 {
@@ -238,10 +255,21 @@ mod tests {
         let spans = figure.spans(at());
         assert_eq!(
             (spans.len(), spans[1].from),
-            (2, Timestamp::parse("2026-11-21T09:57:00Z").expect("a time"))
+            (3, Timestamp::parse("2026-11-21T09:57:00Z").expect("a time"))
         );
-        assert_eq!(figure.read(&[sum(100.0, 20.0), sum(10.0, 0.0)]), Reading::Value(0.0));
-        let Reading::Value(burn) = figure.read(&[sum(100.0, 20.0), sum(10.0, 5.0)]) else { panic!("enough") };
+        let calls = |short| [sum(100.0, 20.0), sum(10.0, short), sum(30.0, 15.0)];
+        assert_eq!(figure.read(&calls(0.0)), Reading::Value(0.0));
+        let Reading::Value(burn) = figure.read(&calls(5.0)) else { panic!("enough") };
         assert!((burn - 20.0).abs() < 1e-9, "{burn}");
+    }
+
+    #[test]
+    fn a_burn_rate_of_a_few_minutes_is_none_of_an_hour() {
+        let figure = Figure::Burn { window: Period::hours(1), allowed: 0.01, min_requests: 50 };
+        assert_eq!(figure.spans(at())[2].from, Timestamp::parse("2026-11-21T09:47:00Z").expect("a time"));
+        let all = sum(100.0, 20.0);
+        assert_eq!(figure.read(&[all, all, all]), Reading::Nothing, "all of it is of the last quarter");
+        let older = sum(99.0, 20.0);
+        assert!(matches!(figure.read(&[all, older, older]), Reading::Value(_)));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bus::{Bucket, Change};
 use futures_util::StreamExt;
-use model::integration::{Integration, Ratio, Window};
+use model::integration::{Integration, Ratio};
 use model::quota::key::{self, Named};
 use model::quota::ledger::Ledger;
 use model::rule::{Rule, RuleKind};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::figure::{Figure, whole};
-use super::plan::{Check, Source, Target, selected, share, terms};
+use super::plan::{Check, Source, Target, is_counted, selected, share, terms};
 use crate::{Meter, window};
 
 /// Ledgers that are looked at. Further ones are left out, with a warning.
@@ -193,7 +193,7 @@ fn near_of(integration: &Integration, named: &Named) -> Option<Ratio> {
         return integration.preset_quotas.then_some(NEAR);
     }
     let quota = integration.quotas.iter().find(|quota| quota.name == named.limit)?;
-    let counted = quota.counts_calls() && quota.per.is_some_and(|per| per != Window::Second);
+    let counted = is_counted(quota);
     let same = named.window.as_ref().is_none_or(|(per, zone)| {
         Some(*per) == quota.per && (zone == quota.zone() || is_utc(zone, quota.zone()))
     });

@@ -10,6 +10,7 @@ use model::alert::Severity;
 use model::budget::{Budget, Scope};
 use model::id::Slug;
 use model::integration::{Integration, Ratio, Window};
+use model::quota::Quota;
 use model::rule::{Rule, RuleKind};
 use store::Facet;
 
@@ -129,11 +130,11 @@ fn of_integration(integration: &Integration) -> (Target, Source) {
 }
 
 fn quotas(rule: &Rule, integration: &Integration) -> Vec<Check> {
-    // Of the others not every call counts, or not as one; and a second is shorter than what is recorded.
-    let counted = integration.quotas.iter().filter_map(|quota| {
-        let per = quota.per.filter(|per| *per != Window::Second && quota.counts_calls())?;
-        Some((quota, per))
-    });
+    let counted = integration
+        .quotas
+        .iter()
+        .filter(|quota| is_counted(quota))
+        .filter_map(|quota| Some((quota, quota.per?)));
     let checks = counted.map(|(quota, per)| {
         let (target, source) = of_integration(integration);
         let near = rule.threshold.unwrap_or_else(|| share(quota.near));
@@ -153,6 +154,12 @@ fn quotas(rule: &Rule, integration: &Integration) -> Vec<Check> {
         }
     });
     checks.collect()
+}
+
+/// Whether counted calls say how far a limit is used. Of the others not every call counts, or not as one; and a second is
+/// shorter than what is recorded.
+pub(super) fn is_counted(quota: &Quota) -> bool {
+    quota.per.is_some_and(|per| per != Window::Second) && quota.counts_calls()
 }
 
 fn calls(rule: &Rule, integration: &Integration) -> Check {

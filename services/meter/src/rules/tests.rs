@@ -45,6 +45,7 @@ impl House {
             snapshot,
             forecasts,
             ledgers: super::Ledgers::default(),
+            tallied: Arc::default(),
             fresh: Arc::default(),
         };
         meter.ledgers.begin(std::iter::empty());
@@ -198,5 +199,11 @@ async fn time_down_is_told_and_maintenance_silences_what_calls_say() {
     assert_eq!(uptime.summary, "would have fired once in the last 3h");
     let errors =
         test(json!({"id": "a", "kind": "error_rate", "threshold": 0.5}), 3).await.expect("a dry run");
-    assert_eq!((errors.fired, errors.targets_without_figures), (0, 0), "{errors:?}");
+    assert_eq!((errors.fired, errors.targets_without_figures), (0, 1), "{errors:?}");
+    assert!(errors.without_figures[0].why.contains("or it was in maintenance"), "{errors:?}");
+    // Ten hours are known of ten days.
+    let uptime = test(json!({"id": "a", "kind": "uptime", "threshold": 0.99, "window": "30d"}), 24);
+    let uptime = uptime.await.expect("a dry run");
+    let why = uptime.without_figures.first().map(|without| without.why.as_str());
+    assert_eq!(why, Some("whether it was up is known of 570m of the last 30d: 30h are needed"), "{uptime:?}");
 }

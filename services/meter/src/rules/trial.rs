@@ -1,12 +1,14 @@
 //! A dry run: what a rule would have done, by the same figures and the same judgement as the live evaluation.
 //!
-//! Reads what was recorded; writes nothing and tells nobody.
+//! Reads what was recorded; writes nothing and tells nobody. Where a figure says nothing, it says why (`silent`).
+
+mod silent;
 
 use std::time::Duration;
 
 use model::Timestamp;
 use model::alert::Severity;
-use model::rule::{FIRINGS_MAX, Firing, Rule, RuleKind, RuleTested, TestRule};
+use model::rule::{FIRINGS_MAX, Firing, Rule, RuleKind, RuleTested, TestRule, WITHOUT_MAX, WithoutFigures};
 
 use super::book::Book;
 use super::figure::{Figure, Span, Sum};
@@ -38,7 +40,9 @@ struct Recorded {
 #[derive(Debug, Default)]
 struct Run {
     firings: Vec<Firing>,
+    /// Whether the figure said something at some moment, and why not.
     has_figures: bool,
+    why: Option<String>,
 }
 
 /// Says what a rule would have done.
@@ -51,7 +55,8 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
     let minute = |at: i64| Timestamp::from_millis(at - at.rem_euclid(60_000));
     let span = Span { from: minute(at.minus(window.length()).as_millis()), to: minute(at.as_millis()) };
     let step = step(span, &checks);
-    let (mut firings, mut without, mut targets) = (Vec::new(), 0, checks.len() as u64);
+    let mut without = silent::leased(&book, &rule);
+    let (mut firings, mut targets) = (Vec::new(), (checks.len() + without.len()) as u64);
     if rule.kind == RuleKind::Anomaly {
         (firings, targets, without) = unusual(meter, &book, &rule, span).await?;
     }
@@ -67,15 +72,23 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
             _ => None,
         };
         // Up to seconds of reckoning: not where others wait for the network.
+        let target = check.target.clone();
         let run =
             tokio::task::spawn_blocking(move || walk(&check, &Recorded { record, history, was }, span, step))
                 .await?;
-        without += u64::from(!run.has_figures);
+        without.extend(run.why.map(|why| WithoutFigures {
+            integration: target.integration,
+            quota: target.quota,
+            budget: target.budget,
+            why,
+        }));
         firings.extend(run.firings);
     }
     firings.sort_by_key(|firing| firing.from);
     let fired = firings.len() as u64;
     firings.truncate(FIRINGS_MAX);
+    let targets_without_figures = without.len() as u64;
+    without.truncate(WITHOUT_MAX);
     Ok(RuleTested {
         summary: format!("would {} in the last {window}", times(fired)),
         rule,
@@ -84,25 +97,31 @@ pub(crate) async fn test(meter: &Meter, asked: TestRule) -> anyhow::Result<RuleT
         minutes_from: minutes_from(at).max(span.from),
         step_secs: u32::try_from(step.as_secs()).unwrap_or(u32::MAX),
         targets,
-        targets_without_figures: without,
+        targets_without_figures,
+        without_figures: without,
         fired,
         firings,
     })
 }
 
-/// When a rule of anomalies would have fired, for how many integrations, and of how many nothing is recorded.
+/// When a rule of anomalies would have fired, for how many integrations, and of which too little is recorded.
 async fn unusual(
     meter: &Meter,
     book: &Book,
     rule: &Rule,
     span: Span,
-) -> anyhow::Result<(Vec<Firing>, u64, u64)> {
-    let (mut firings, mut targets, mut without) = (Vec::new(), 0, 0);
+) -> anyhow::Result<(Vec<Firing>, u64, Vec<WithoutFigures>)> {
+    let (mut firings, mut targets, mut without) = (Vec::new(), 0, Vec::new());
     for integration in plan::selected(book, rule) {
         targets += 1;
         let id = &integration.id;
         let Some(found) = anomalies::recorded(&meter.store, id, (span.from, span.to), rule).await? else {
-            without += 1;
+            without.push(WithoutFigures {
+                integration: Some(id.clone()),
+                quota: None,
+                budget: None,
+                why: "no calls are known from which it could be told what is usual".to_owned(),
+            });
             continue;
         };
         let within = found.into_iter().filter(|found| found.from >= span.from && found.from <= span.to);
@@ -144,6 +163,7 @@ fn walk(check: &Check, recorded: &Recorded, span: Span, step: Duration) -> Run {
     let mut run = Run::default();
     let up = matches!(check.figure, Figure::Up { .. });
     if record.is_empty() && !up {
+        run.why = Some(silent::NOTHING.to_owned());
         return run;
     }
     let latencies = matches!(check.figure, Figure::ResponseTime { .. });
@@ -158,13 +178,13 @@ fn walk(check: &Check, recorded: &Recorded, span: Span, step: Duration) -> Run {
             _ if spoiled.is_some_and(|(from, was)| was.worked_on(from, at)) => Reading::Held,
             _ => check.figure.read(&sums),
         };
-        run.has_figures |= up && matches!(reading, Reading::Value(_));
-        run.has_figures |= sums.first().is_some_and(|sum| sum.requests > 0.0);
+        run.has_figures |= matches!(reading, Reading::Value(_));
         let (next, news) = judge(&check.terms, state, reading, at);
         state = next;
         run.take(check, reading, news, at);
         at = at.plus(step);
     }
+    run.why = (!run.has_figures).then(|| silent::why(&check.figure, was.as_ref(), span.to));
     run
 }
 

@@ -13,6 +13,9 @@ use crate::{IntegrationId, Timestamp};
 /// Firings that one answer has at most; further ones are counted.
 pub const FIRINGS_MAX: usize = 500;
 
+/// Things without figures that one answer names at most; further ones are counted.
+pub const WITHOUT_MAX: usize = 100;
+
 /// `sb.ask.v1.meter.test-rule`: when would this rule have fired? Answered with [`RuleTested`] or [`crate::ask::Refused`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TestRule {
@@ -42,12 +45,29 @@ pub struct RuleTested {
     pub step_secs: u32,
     /// Things that it is about.
     pub targets: u64,
-    /// Those of which nothing was recorded in that time.
+    /// Those whose figure said nothing at any moment of that time.
     pub targets_without_figures: u64,
+    /// Which these are, and why; at most 100.
+    #[serde(default)]
+    pub without_figures: Vec<WithoutFigures>,
     /// How often it would have fired.
     pub fired: u64,
     /// When, oldest first, at most 500.
     pub firings: Vec<Firing>,
+}
+
+/// Something that a rule is about, whose figure says nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[schema(as = AlertRuleWithoutFigures)]
+pub struct WithoutFigures {
+    /// Which integration.
+    pub integration: Option<IntegrationId>,
+    /// Which of its quotas.
+    pub quota: Option<String>,
+    /// Which budget.
+    pub budget: Option<Slug>,
+    /// Why, in a sentence for people.
+    pub why: String,
 }
 
 /// One time that a rule would have fired.
