@@ -66,7 +66,7 @@ fn title(check: &Check, value: f64) -> String {
             format!("{name} has used {} of its quota `{quota}` ({used} of {whole})", percent(value))
         }
         RuleKind::Budget => {
-            let (spent, whole) = (dollars(value * whole(check)), dollars(whole(check)));
+            let (spent, whole) = money(value * whole(check), whole(check));
             format!("{} of {name} is spent ({spent} of {whole})", percent(value))
         }
         RuleKind::ErrorRate => {
@@ -87,12 +87,10 @@ fn title(check: &Check, value: f64) -> String {
                 value * whole(check),
                 whole(check)
             ),
-            None => format!(
-                "{} of {name} is expected to be spent ({} of {})",
-                percent(value),
-                dollars(value * whole(check)),
-                dollars(whole(check))
-            ),
+            None => {
+                let (expected, whole) = money(value * whole(check), whole(check));
+                format!("{} of {name} is expected to be spent ({expected} of {whole})", percent(value))
+            }
         },
         RuleKind::Anomaly => format!("{name}: {} is {value:.2}", rule.kind.as_str()),
     }
@@ -158,11 +156,40 @@ fn percent(share: f64) -> String {
     format!("{} %", percent.floor())
 }
 
-fn dollars(micros: f64) -> String {
-    format!("${:.2}", micros / 1e6)
+/// Two amounts of millionths as dollars: with as many digits as it takes that they differ where they do, and that neither is
+/// nothing which is something.
+fn money(part: f64, whole: f64) -> (String, String) {
+    let (part, whole) = (part.round(), whole.round());
+    let shown = |digits: usize| [part, whole].map(|micros| format!("${:.digits$}", micros / 1e6));
+    let nothing = |text: &str| text.bytes().all(|byte| matches!(byte, b'$' | b'0' | b'.'));
+    let is_enough = |shown: &[String; 2]| {
+        let something = (part > 0.0 && nothing(&shown[0])) || (whole > 0.0 && nothing(&shown[1]));
+        !something && (shown[0] != shown[1] || part == whole)
+    };
+    let [part, whole] = (2..6).map(shown).find(is_enough).unwrap_or_else(|| shown(6));
+    (part, whole)
 }
 
 /// Six digits after the point are enough.
 fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::money;
+
+    #[test]
+    fn amounts_that_differ_look_different() {
+        let check = |part, whole, told: (&str, &str)| {
+            assert_eq!(money(part, whole), (told.0.to_owned(), told.1.to_owned()), "{part} of {whole}");
+        };
+        check(5_000.0, 10_000.0, ("$0.005", "$0.010"));
+        check(9_999.0, 10_000.0, ("$0.009999", "$0.010000"));
+        check(10_000.0, 10_000.0, ("$0.01", "$0.01"));
+        check(1.0, 3.0, ("$0.000001", "$0.000003"));
+        check(40_000_000.0, 50_000_000.0, ("$40.00", "$50.00"));
+        check(49_999_000.0, 50_000_000.0, ("$49.999", "$50.000"));
+        check(0.0, 50_000_000.0, ("$0.00", "$50.00"));
+    }
 }
