@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 
+use jiff::tz::TimeZone;
 use model::ask::{Answer, CallerUse, EndpointUse, ModelUse, Refused, RouteUse, SpanUse, Usage, UsageOf};
 use model::integration::Window;
 use model::subject;
-use store::{Facet, Step};
+use store::{Facet, Step, Totals};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Meter, forecasts, limits, window};
@@ -37,24 +38,28 @@ pub(crate) fn answered<T, E: Display>(what: &str, outcome: Result<T, E>) -> Answ
 
 async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     let (used, limits) = limits::used(meter, &question).await?;
-    let UsageOf { integration: id, window: asked, step, plan_micros, at, now, .. } = question;
-    let (from, to) = asked.span(at);
+    let UsageOf { integration: id, window: asked, step, zone, plan_micros, at, now, .. } = question;
+    let zone = zone.unwrap_or_else(|| "UTC".to_owned());
+    let wall = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
+    let (from, to) = asked.span_in(at, &wall);
     let store = &meter.store;
     let total = store.usage_total(&id, from, to).await?;
     // What is over needs no forecast: where there is no limit, it is that of today.
-    let of = if now < to { window::Span { from, to } } else { window::at(now, Window::Day, "UTC") };
+    let of = if now < to { window::Span { from, to } } else { window::at(now, Window::Day, &zone) };
     let sofar =
         if now < to { total.requests } else { store.usage_total(&id, of.from, of.to).await?.requests };
-    let forecast = forecasts::overall(meter, &id, &limits, (of, sofar), now).await?;
+    let forecast = forecasts::overall(meter, &id, &limits, (of, sofar, &zone), now).await?;
     let by = async |facet| store.usage_by(&id, facet, from, to).await;
     let endpoints = by(Facet::Endpoint).await?.into_iter();
     let callers = by(Facet::Caller).await?.into_iter();
     let models = by(Facet::Model).await?.into_iter();
     let routes = by(Facet::Route).await?.into_iter();
-    let history = store.usage_history(&id, from, to, Step::from(step)).await?.into_iter();
+    let rows = store.usage_history(&id, from, to, Step::from(step.rows_in(from, to, &wall))).await?;
+    let history = Totals::gathered(rows, |at| step.floor_in(at, &wall)).into_iter();
     Ok(Usage {
         integration: id.clone(),
         window: asked,
+        zone,
         from,
         to,
         figures: total.into(),

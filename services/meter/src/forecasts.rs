@@ -185,12 +185,12 @@ pub(crate) async fn of_quota(
 }
 
 /// Where everything is heading: when the first of the limits is used up, calls and cost at the end of the longest one's
-/// window, or of the asked window (in UTC) where there is none of a day or more.
+/// window, or of the asked window (in its zone) where there is none of a day or more.
 pub(crate) async fn overall(
     meter: &Meter,
     id: &IntegrationId,
     limits: &[(Quota, Span, Forecast)],
-    asked: (Span, u64),
+    asked: (Span, u64, &str),
     now: Timestamp,
 ) -> anyhow::Result<Forecast> {
     let long = limits.iter().filter(|(_, span, _)| span.to.since(span.from) >= WINDOW_MIN);
@@ -198,10 +198,10 @@ pub(crate) async fn overall(
     let (span, zone, mut forecast) = match longest {
         Some((quota, span, forecast)) => (*span, quota.zone(), forecast.clone()),
         None => {
-            let (span, used) = asked;
+            let (span, used, zone) = asked;
             let series = Series::of(id, Unit::Requests);
-            let weighed = meter.forecasts.outlook(&meter.store, &series, span, "UTC", now).await?;
-            (span, "UTC", words::calls(&weighed, &window(span, used, None), now))
+            let weighed = meter.forecasts.outlook(&meter.store, &series, span, zone, now).await?;
+            (span, zone, words::calls(&weighed, &window(span, used, None), now))
         }
     };
     let first = limits.iter().filter(|(_, _, limit)| limit.exhausts_at.is_some());

@@ -1,12 +1,13 @@
 //! `/usage` and `/integrations/{id}/usage`: what passed, by time, endpoint, caller, model and route.
 //!
 //! One integration's figures are asked of the meter, who knows where they are heading. Sums over all integrations and tables
-//! are read where the meter wrote them. Windows are of the calendar in UTC; a token sees the integrations it is bound to.
+//! are read where the meter wrote them. Windows are of the calendar of a zone; a token sees the integrations it is bound to.
 
 mod table;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use jiff::tz::TimeZone;
 use model::ask::{Figures, IntegrationUse, SpanUse, Usage, UsageOf, UsageOfAll, UsageStep, UsageWindow};
 use model::config::Kind;
 use model::integration::Integration;
@@ -22,13 +23,14 @@ use utoipa::IntoParams;
 use crate::access::Caller;
 use crate::problems::{RETRY_SECS, missing, of_store};
 use crate::state::Api;
+use crate::validate;
 
 pub(crate) use table::{__path_export, export};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
-    /// `hour`, `day` (the default), `week` (from Monday), `month`, or `90d` (today and the 89 days before); in UTC.
+    /// `hour`, `day` (the default), `week` (from Monday), `month`, or `90d` (today and the 89 days before).
     #[param(value_type = Option<UsageWindow>)]
     window: Option<String>,
     /// How long the spans of the history are: `minute` (of an hour or a day; kept for 2 days), `hour` (kept for 90 days),
@@ -38,15 +40,47 @@ pub(crate) struct Which {
     /// A moment of the window: now unless said.
     #[param(value_type = Option<String>)]
     at: Option<String>,
+    /// The zone in which windows and days begin, an IANA name: UTC unless said. Another one knows the 90 days for which hours
+    /// are kept; one whose clocks are not whole hours from UTC the 2 days for which minutes are.
+    zone: Option<String>,
 }
 
 /// A window that was asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Asked {
     window: UsageWindow,
     step: UsageStep,
+    zone: TimeZone,
+    from: Timestamp,
+    to: Timestamp,
     at: Timestamp,
     now: Timestamp,
+}
+
+impl Asked {
+    /// The step of the rows that its history is made of.
+    fn rows(&self) -> Step {
+        Step::from(self.step.rows_in(self.from, self.to, &self.zone))
+    }
+
+    /// The history of such rows.
+    fn history(&self, rows: Vec<(Timestamp, Totals)>) -> Vec<(Timestamp, Totals)> {
+        Totals::gathered(rows, |at| self.step.floor_in(at, &self.zone))
+    }
+
+    /// Whether there are rows that end where the window does.
+    fn is_kept(&self) -> Result<(), Problem> {
+        let rows = Step::from(UsageStep::Day.rows_in(self.from, self.to, &self.zone));
+        if rows == Step::Day || self.from >= self.now.minus(rows.kept()) {
+            return Ok(());
+        }
+        let why = match rows {
+            Step::Minute => "this zone is not whole hours from UTC, and minutes are kept for 2 days",
+            _ => "hours are kept for 90 days",
+        };
+        let detail = format!("{why}: ask for a window that began since, or without a zone for one of UTC");
+        Err(Problem::validation("/zone", detail))
+    }
 }
 
 impl Which {
@@ -71,7 +105,17 @@ impl Which {
             Some(text) => Timestamp::parse(text)
                 .map_err(|_| Problem::validation("/at", "must be a time as RFC 3339 has it"))?,
         };
-        Ok(Asked { window, step, at, now })
+        let zone = match self.zone.as_deref() {
+            None => TimeZone::UTC,
+            Some(name) => {
+                validate::zone("/zone", name)?;
+                TimeZone::get(name).unwrap_or(TimeZone::UTC)
+            }
+        };
+        let (from, to) = window.span_in(at, &zone);
+        let asked = Asked { window, step, zone, from, to, at, now };
+        asked.is_kept()?;
+        Ok(asked)
     }
 }
 
@@ -88,12 +132,22 @@ pub(crate) async fn get(
     Path(id): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
-    let Asked { window, step, at, now } = which.asked()?;
+    let Asked { window, step, at, now, .. } = which.asked()?;
     let it = integration(&api, &caller, &id).await?;
     let (quotas, shown) = limits(&api, &it);
     let plan_micros = it.cost.plan.as_ref().map(|plan| plan.per_month_micros);
-    let question =
-        UsageOf { integration: it.id, window, step, quotas, shown, key: it.key, plan_micros, at, now };
+    let question = UsageOf {
+        integration: it.id,
+        window,
+        zone: which.zone,
+        step,
+        quotas,
+        shown,
+        key: it.key,
+        plan_micros,
+        at,
+        now,
+    };
     match api.ask::<_, Usage>("meter", "usage", &question).await? {
         Ok(usage) => Ok(axum::Json(usage).into_response()),
         Err(refused) => Err(Problem::unavailable(refused.detail, RETRY_SECS)),
@@ -109,15 +163,15 @@ pub(crate) async fn all(
     Query(which): Query<Which>,
 ) -> Result<Response, Problem> {
     caller.may_read()?;
-    let Asked { window, step, at, .. } = which.asked()?;
+    let asked = which.asked()?;
+    let Asked { window, step, from, to, .. } = asked;
     let config = api.config().await?;
     let seen = config.integrations.values().map(|kept| &kept.body.id);
     let ids: Vec<IntegrationId> =
         seen.filter(|id| caller.bound_to_integration(id).is_ok()).cloned().collect();
-    let (from, to) = window.span(at);
     let (each, history) = tokio::try_join!(
         api.store.usage_of_each(&ids, Facet::All, "", from, to),
-        api.store.usage_history_of_all(&ids, from, to, Step::from(step))
+        api.store.usage_history_of_all(&ids, from, to, asked.rows())
     )
     .map_err(of_store)?;
     let mut sum = Totals { latency: Sketch::default(), ..Totals::default() };
@@ -127,9 +181,19 @@ pub(crate) async fn all(
         .map(|(integration, totals)| IntegrationUse { integration, figures: Figures::from(totals) })
         .collect();
     integrations.sort_by_key(|one| std::cmp::Reverse(one.figures.requests));
-    let history = history.into_iter().map(|(start, totals)| SpanUse { start, figures: totals.into() });
-    let usage =
-        UsageOfAll { window, from, to, figures: sum.into(), integrations, step, history: history.collect() };
+    let history = asked.history(history).into_iter();
+    let history = history.map(|(start, totals)| SpanUse { start, figures: totals.into() });
+    let zone = which.zone.unwrap_or_else(|| "UTC".to_owned());
+    let usage = UsageOfAll {
+        window,
+        zone,
+        from,
+        to,
+        figures: sum.into(),
+        integrations,
+        step,
+        history: history.collect(),
+    };
     Ok(axum::Json(usage).into_response())
 }
 

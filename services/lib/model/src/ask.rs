@@ -5,6 +5,7 @@
 
 mod limits;
 mod usage;
+mod wall;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

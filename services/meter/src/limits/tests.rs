@@ -39,6 +39,7 @@ async fn told(house: &House, quotas: &Value, shown: &Value, at: Timestamp) -> Ve
         integration: integration(),
         window: UsageWindow::Day,
         step: UsageStep::Hour,
+        zone: None,
         quotas: read(quotas),
         shown: read(shown),
         key: Some("poly-key".parse().expect("an id")),

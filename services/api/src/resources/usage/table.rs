@@ -7,7 +7,7 @@ use model::ask::{Figures, Latency};
 use runtime::Problem;
 use runtime::json::Query;
 use serde::Deserialize;
-use store::{Facet, Step, Totals};
+use store::{Facet, Totals};
 use utoipa::IntoParams;
 
 use super::{Asked, Which, integration};
@@ -40,7 +40,8 @@ pub(crate) async fn export(
     Query(which): Query<Which>,
     Query(By { by }): Query<By>,
 ) -> Result<Response, Problem> {
-    let Asked { window, step, at, .. } = which.asked()?;
+    let asked = which.asked()?;
+    let Asked { window, from, to, .. } = asked;
     let facet = match by.as_deref() {
         None | Some("time") => None,
         Some("endpoint") => Some(Facet::Endpoint),
@@ -50,11 +51,10 @@ pub(crate) async fn export(
         Some(_) => return Err(Problem::validation("/by", "must be time, endpoint, caller, model or route")),
     };
     let it = integration(&api, &caller, &id).await?;
-    let (from, to) = window.span(at);
     let rows: Vec<(String, Totals)> = match facet {
         None => {
-            let history = api.store.usage_history(&it.id, from, to, Step::from(step)).await;
-            history.map_err(of_store)?.into_iter().map(|(start, sum)| (start.to_string(), sum)).collect()
+            let rows = api.store.usage_history(&it.id, from, to, asked.rows()).await.map_err(of_store)?;
+            asked.history(rows).into_iter().map(|(start, sum)| (start.to_string(), sum)).collect()
         }
         Some(facet) => api.store.usage_by(&it.id, facet, from, to).await.map_err(of_store)?,
     };

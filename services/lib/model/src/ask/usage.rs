@@ -17,7 +17,7 @@ use crate::{IntegrationId, KeyId, RouteId, Timestamp};
 
 use super::QuotaUse;
 
-/// A calendar window in UTC, in which some moment lies.
+/// A calendar window in which some moment lies: of UTC, or of a zone that is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageWindow {
@@ -85,7 +85,7 @@ impl UsageWindow {
         }
     }
 
-    /// The window in which a moment lies: its first moment, and the first one after it.
+    /// The window of UTC in which a moment lies: its first moment, and the first one after it.
     pub fn span(self, at: Timestamp) -> (Timestamp, Timestamp) {
         let fixed = |secs: i64| {
             let from = Timestamp::from_millis(at.as_millis().div_euclid(secs * 1000) * secs * 1000);
@@ -136,8 +136,11 @@ impl UsageStep {
 pub struct UsageOf {
     /// Which integration.
     pub integration: IntegrationId,
-    /// The window (UTC) in which `at` lies.
+    /// The window in which `at` lies.
     pub window: UsageWindow,
+    /// The zone of the window and of its days: an IANA name, UTC when absent. Its rows are known to be kept.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// The steps of its history.
     pub step: UsageStep,
     /// The limits that gateways keep to.
@@ -228,6 +231,9 @@ pub struct Usage {
     pub integration: IntegrationId,
     /// Which window was asked for.
     pub window: UsageWindow,
+    /// The zone in which it and its days begin.
+    #[serde(default = "utc")]
+    pub zone: String,
     /// Its first moment.
     pub from: Timestamp,
     /// The first moment after it.
@@ -318,6 +324,9 @@ pub struct SpanUse {
 pub struct UsageOfAll {
     /// Which window was asked for.
     pub window: UsageWindow,
+    /// The zone in which it and its days begin.
+    #[serde(default = "utc")]
+    pub zone: String,
     /// Its first moment.
     pub from: Timestamp,
     /// The first moment after it.
@@ -341,6 +350,10 @@ pub struct IntegrationUse {
     /// What passed.
     #[serde(flatten)]
     pub figures: Figures,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 #[cfg(test)]

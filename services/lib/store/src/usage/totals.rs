@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::Timestamp;
 use model::ask::{Figures, Latency};
 use model::health::Reason;
 use model::usage::{Count, ModelCount, Sketch, Tokens};
@@ -75,6 +76,22 @@ impl From<Totals> for Figures {
 }
 
 impl Totals {
+    /// Adds up what belongs to one span: rows, oldest first, by where `floor` says that the span of a moment begins.
+    pub fn gathered(
+        rows: Vec<(Timestamp, Self)>,
+        floor: impl Fn(Timestamp) -> Timestamp,
+    ) -> Vec<(Timestamp, Self)> {
+        let mut spans: Vec<(Timestamp, Self)> = Vec::new();
+        for (at, totals) in rows {
+            let start = floor(at);
+            match spans.last_mut() {
+                Some((last, sum)) if *last == start => sum.add(&totals),
+                _ => spans.push((start, totals)),
+            }
+        }
+        spans
+    }
+
     /// Adds what others counted.
     pub fn add(&mut self, more: &Self) {
         self.requests += more.requests;
