@@ -20,6 +20,7 @@ mod actions;
 mod csv;
 mod idempotency;
 mod page;
+mod parameters;
 mod problems;
 mod resources;
 mod router;

@@ -14,12 +14,13 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::parameters::Parameters;
 use crate::resources::{
     alerts, audit, budgets, caches, deliveries, integrations, keys, providers, routes as route, rules,
     sessions, silences, stream, templates, tokens, uptime, usage, users, webhooks,
 };
 use crate::state::Api;
-use crate::{actions, idempotency};
+use crate::{actions, idempotency, parameters};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -108,6 +109,12 @@ fn resources() -> OpenApiRouter<Api> {
     )
 }
 
+/// What is served, described with the router's own paths.
+#[cfg(test)]
+pub(crate) fn described() -> utoipa::openapi::OpenApi {
+    resources().split_for_parts().1
+}
+
 /// The OpenAPI 3.1 document of everything that is served.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) = resources().split_for_parts();
@@ -125,10 +132,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Everything that is served on the api's port.
 pub fn router(api: Api) -> Router {
-    let (resources, _) = resources().split_for_parts();
+    let (resources, described) = resources().split_for_parts();
+    let parameters = Parameters::of(&described);
     let document = serde_json::to_value(openapi()).unwrap_or_default();
     let served = document.clone();
     let inner = resources
+        .route_layer(middleware::from_fn_with_state(parameters, parameters::layer))
         .route("/api/v2/alerts", post(alerts::from_prometheus))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
         .route("/api/v1/openapi.json", get(move || async move { axum::Json(served) }))

@@ -175,17 +175,21 @@ impl Problem {
     /// 404: there is no such thing. Of the ids that are `near`, those that look alike are suggested.
     pub fn not_found(kind: &str, id: &str, near: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let id: String = id.chars().take(80).collect();
-        let mut alike: Vec<(f64, String)> = near
-            .into_iter()
-            .map(|known| (strsim::jaro_winkler(&id, known.as_ref()), known.as_ref().to_owned()))
-            .filter(|(score, _)| *score >= ALIKE)
-            .collect();
-        alike.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        let alike: Vec<String> =
-            alike.into_iter().take(SUGGESTIONS_MAX).map(|(_, id)| format!("`{id}`")).collect();
-        let hint =
-            if alike.is_empty() { String::new() } else { format!("; did you mean {}?", alike.join(" or ")) };
+        let hint = alike(&id, near);
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", format!("there is no {kind} `{id}`{hint}"))
+    }
+
+    /// 422: the query string names a parameter that there is not. Of those that there are, what looks alike is suggested.
+    pub fn unknown_parameter(name: &str, known: &[impl AsRef<str>]) -> Self {
+        let name: String = name.chars().take(80).collect();
+        let all = || known.iter().map(|known| format!("`{}`", known.as_ref())).collect::<Vec<_>>().join(", ");
+        let hint = match alike(&name, known) {
+            hint if !hint.is_empty() => hint,
+            _ if known.is_empty() => "; there is none here".to_owned(),
+            _ => format!("; there are {}", all()),
+        };
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        Self::validation(pointer, format!("unknown parameter of the query string{hint}"))
     }
 
     /// 409: it does not go together with what is there.
@@ -327,6 +331,19 @@ pub async fn name_requests(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// What looks like a word, of those that are `known`, as the end of a sentence; empty when nothing does.
+fn alike(word: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut alike: Vec<(f64, String)> = known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(word, known.as_ref()), known.as_ref().to_owned()))
+        .filter(|(score, _)| *score >= ALIKE)
+        .collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let alike: Vec<String> =
+        alike.into_iter().take(SUGGESTIONS_MAX).map(|(_, word)| format!("`{word}`")).collect();
+    if alike.is_empty() { String::new() } else { format!("; did you mean {}?", alike.join(" or ")) }
 }
 
 fn is_of_body(name: &HeaderName) -> bool {
