@@ -14,6 +14,10 @@ use model::snapshot::Snapshot;
 const PART: u64 = 10;
 /// The same where the integration itself says how often.
 const PART_SAID: u64 = 2;
+/// The part of a limit that questions may take at any pace.
+const PART_AHEAD: u64 = 20;
+/// The most questions at any pace.
+const BURST_MAX: u32 = 10_000;
 /// The longest interval that is made so, in seconds: a week.
 const EVERY_SECS_MAX: u64 = 7 * 86_400;
 
@@ -102,6 +106,12 @@ pub(crate) fn pace(dues: &[Due], every: Duration, is_said: bool) -> Duration {
     // Observations say it in whole seconds.
     let whole = Duration::from_secs(least.as_millis().div_ceil(1_000).try_into().unwrap_or(EVERY_SECS_MAX));
     if least <= every { every } else { whole }
+}
+
+/// How many questions may be asked as often as they should, before they are paced.
+pub(crate) fn burst(dues: &[Due]) -> u32 {
+    let most = dues.iter().map(|due| due.limit.amount / PART_AHEAD / due.units.max(1)).min();
+    most.map_or(0, |most| u32::try_from(most).unwrap_or(u32::MAX).min(BURST_MAX))
 }
 
 #[cfg(test)]
@@ -198,5 +208,25 @@ mod tests {
             assert_eq!(pace(&dues, secs(every), is_said), secs(wanted), "{quota}");
         }
         assert_eq!(pace(&[], secs(1), false), secs(1));
+    }
+
+    #[test]
+    fn a_few_may_be_asked_at_any_pace() {
+        for (quotas, wanted) in [
+            (json!([{"name": "d", "requests": 19, "per": "day", "timezone": "UTC"}]), 0),
+            (json!([{"name": "m", "requests": 50_000, "per": "month", "timezone": "UTC"}]), 2_500),
+            (
+                json!([{"name": "m", "requests": 50_000, "per": "month", "timezone": "UTC"}, {"name": "s", "requests": 60, "per": "minute"}]),
+                3,
+            ),
+            (json!([]), 0),
+        ] {
+            let provider = Catalogue::builtin().callable("custom").expect("it");
+            assert_eq!(
+                burst(&dues(provider, &integration("custom", &quotas), &asked("/", None))),
+                wanted,
+                "{quotas}"
+            );
+        }
     }
 }

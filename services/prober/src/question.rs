@@ -14,6 +14,7 @@ use percent_encoding::utf8_percent_encode;
 
 use crate::Settings;
 use crate::dues::{self, Asked, Due};
+use crate::schedule::pacing::Pacing;
 
 /// What the question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +51,11 @@ fn every(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> (Durat
     (Duration::from_secs(u64::from(secs.max(1))), it.probe.every_secs.is_some())
 }
 
-/// How often an integration is asked, as far as its limits allow it.
-pub(crate) fn pace(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> Duration {
+/// Which starts of its interval an integration is asked at, as far as its limits allow it; and the interval.
+pub(crate) fn pacing(catalogue: &Catalogue, settings: &Settings, it: &Integration) -> (Pacing, Duration) {
     let (every, is_said) = every(catalogue, settings, it);
-    dues::pace(&dues(catalogue, None, it, About::Provider), every, is_said)
+    let dues = dues(catalogue, None, it, About::Provider);
+    (Pacing::new(every, dues::pace(&dues, every, is_said), dues::burst(&dues)), every)
 }
 
 /// From when on an answer is slow.

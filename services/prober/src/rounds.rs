@@ -8,7 +8,7 @@ use bus::Bucket;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use metrics::{counter, gauge};
-use model::health::{Health, HealthNow};
+use model::health::{Health, HealthNow, Observed};
 use model::integration::Integration;
 use model::snapshot::Snapshot;
 use model::{IntegrationId, ProviderId, Timestamp};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::probe::{Unasked, With, probe};
 use crate::question::About;
+use crate::schedule::pacing::Pacing;
 use crate::schedule::patience;
 use crate::telemetry::{LAG, SKIPPED, SPARED, UNPAID};
 use crate::{Prober, observe, question, schedule};
@@ -93,8 +94,14 @@ async fn watch(
     lane: Arc<Semaphore>,
     stop: CancellationToken,
 ) {
-    let every = question::pace(prober.catalogue, &prober.settings, &it);
+    let (mut pacing, every) = question::pacing(prober.catalogue, &prober.settings, &it);
+    if pacing.leaves_out() {
+        let paced = pacing.paced().as_secs();
+        tracing::info!(integration.id = %it.id, every_secs = every.as_secs(), paced_secs = paced, "Limits count probes of {}: in the long run it is probed every {paced} s.", it.id);
+    }
     let mut known = Known::default();
+    // Whether the question at hand confirms the one before: those are not left out.
+    let mut confirms = false;
     // The first question comes at once: somebody has just configured it, or the program has just started.
     let mut due = Timestamp::now();
     loop {
@@ -103,8 +110,7 @@ async fn watch(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        if is_spared(&prober, &it, every, &known).await {
-            counter!(SPARED, "integration" => it.id.to_string()).increment(1);
+        if !confirms && is_left_out(&prober, &it, every, &mut pacing, &known).await {
             let now = Timestamp::now();
             due = next(&it, every, now, now);
             continue;
@@ -115,18 +121,19 @@ async fn watch(
             places = places => places,
         };
         gauge!(LAG).set(Timestamp::now().since(due).as_secs_f64());
-        let unasked = round(&prober, &it, key.as_ref(), every, &stop, &mut known).await;
+        let unasked = round(&prober, &it, key.as_ref(), (every, pacing.paced()), &stop, &mut known).await;
         if stop.is_cancelled() {
             return;
         }
         let now = Timestamp::now();
         known.tell_unasked(&it, unasked.as_ref());
-        due = match schedule::confirm(every, known.streak) {
-            _ if unasked.is_some() => next(&it, every, due, now),
-            Some(soon) => now.plus(soon),
-            None if is_doubted(&prober, &it, &mut known).await => now.plus(schedule::soon(every)),
-            None => next(&it, every, due, now),
+        let soon = match schedule::confirm(every, known.streak) {
+            _ if unasked.is_some() => None,
+            Some(soon) => Some(soon),
+            None => is_doubted(&prober, &it, &mut known).await.then(|| schedule::soon(every)),
         };
+        confirms = soon.is_some();
+        due = soon.map_or_else(|| next(&it, every, due, now), |soon| now.plus(soon));
     }
 }
 
@@ -154,16 +161,29 @@ impl Known {
     }
 }
 
-/// Whether a question is left out: a limit counts it, callers' calls have just shown as much, and nothing is in doubt.
-async fn is_spared(prober: &Prober, it: &Integration, every: Duration, known: &Known) -> bool {
+/// Whether a question is left out because a limit counts it: callers' calls have just shown as much, or it would be one too
+/// many of them. In trouble more are asked, and none is spared.
+async fn is_left_out(
+    prober: &Prober,
+    it: &Integration,
+    every: Duration,
+    pacing: &mut Pacing,
+    known: &Known,
+) -> bool {
+    if question::dues(prober.catalogue, None, it, About::Provider).is_empty() {
+        return false;
+    }
+    let now = Timestamp::now();
     let slow = question::slow(prober.catalogue, &prober.settings, it);
-    let since = Timestamp::from_millis(
-        Timestamp::now().as_millis().saturating_sub(i64::try_from(every.as_millis()).unwrap_or(i64::MAX)),
-    );
-    known.streak.is_calm()
-        && prober.heard.is_well(&it.id, since, slow)
-        && !question::dues(prober.catalogue, None, it, About::Provider).is_empty()
-        && !is_said_to_be_in_trouble(prober, it).await
+    let since = now.as_millis().saturating_sub(i64::try_from(every.as_millis()).unwrap_or(i64::MAX));
+    let is_well = prober.heard.is_well(&it.id, Timestamp::from_millis(since), slow);
+    let asks_anyway = !is_well && !pacing.leaves_out();
+    let in_trouble = !known.streak.is_calm() || (!asks_anyway && is_said_to_be_in_trouble(prober, it).await);
+    if is_well && !in_trouble {
+        counter!(SPARED, "integration" => it.id.to_string()).increment(1);
+        return true;
+    }
+    !pacing.is_used(now, in_trouble)
 }
 
 /// Whether a good answer needs its confirmation soon, because callers met trouble between two questions: an end of an
@@ -184,12 +204,12 @@ async fn is_said_to_be_in_trouble(prober: &Prober, it: &Integration) -> bool {
 }
 
 /// One question, and while it waits for longer than usual, those that confirm it beside it: at most three, in one
-/// place. Each is told as it ends. Says why when the first was not asked; those beside it are left out in silence.
+/// place. Each is told as it ends, with the interval that is `paced`. Says why when the first was not asked; those beside it are left out in silence.
 async fn round(
     prober: &Prober,
     it: &Integration,
     key: Option<&model::snapshot::KeyRef>,
-    every: Duration,
+    (every, paced): (Duration, Duration),
     stop: &CancellationToken,
     known: &mut Known,
 ) -> Option<Unasked> {
@@ -212,7 +232,7 @@ async fn round(
         // Changed while it was being asked: what came of it speaks of a configuration that is no more.
         let (began, seen) = answer.filter(|_| !stop.is_cancelled())?;
         let seen = match seen {
-            Ok(seen) => seen,
+            Ok(seen) => Observed { every_secs: u32::try_from(paced.as_secs()).ok(), ..seen },
             Err(why) => {
                 unasked = unasked.or_else(|| (beside == 0).then_some(why));
                 if asked.is_empty() {

@@ -5,6 +5,7 @@
 //! When an answer differs from the one before, the question is repeated soon, so that a blip and an outage are told
 //! apart quickly, and an end of an outage as well.
 
+pub(crate) mod pacing;
 pub(crate) mod patience;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use harness::{Client, House, Program, key_of, outside, until};
 use model::quota::ledger::Ledger;
 use reqwest::Method;
 use serde_json::{Value, json};
-use standins::{Config, InstanceConfig, Standins};
+use standins::{Config, InstanceConfig, Mode, Standins};
 
 use super::distributed::{City, caller};
 
@@ -191,5 +191,33 @@ async fn a_probe_that_costs_is_spared_while_calls_show_as_much_and_asked_when_th
     until("it is probed again", async || (figure(asked).await >= before + 2).then_some(())).await;
     let (_, now) = admin.get("/integrations/poly/ping").await;
     assert_eq!(now["health"], "up", "{now}");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_trouble_is_found_soon_though_a_limit_leaves_few_probes() {
+    let outside = outside(&[("poly", "polygon")]).await;
+    let house = House::start().await;
+    let admin = house.admin.clone();
+    let key = json!({"id": "poly", "provider": "polygon", "fields": {"api_key": key_of("poly")}});
+    admin.make("/keys", key).await;
+    // A probe in 72 minutes, while all is well.
+    let quota = json!({"name": "day", "requests": 2 * FEW - 1, "per": "day", "timezone": "UTC"});
+    let base_url = outside.instance("poly").base_url();
+    let integration = json!({"id": "poly", "provider": "polygon", "key": "poly", "base_url": base_url,
+        "retry": {"attempts": 1}, "quotas": [quota], "probe": {"every_secs": 1}});
+    admin.make("/integrations", integration).await;
+    let health = async || admin.get("/integrations/poly").await.1["health"].clone();
+    until("it is up", async || (health().await == "up").then_some(())).await;
+    outside.instance("poly").switch(Mode::Refuse).await;
+    until("calls show that it is down", async || {
+        drop(admin.call(Method::GET, PATH).send().await);
+        (health().await == "down").then_some(())
+    })
+    .await;
+    outside.instance("poly").switch(Mode::Ok).await;
+    until("a probe shows that it is up again", async || (health().await == "up").then_some(())).await;
+    let seen = outside.instance("poly").counts().total;
+    assert!(seen < 2 * FEW, "{seen}");
     house.stop().await;
 }
