@@ -43,13 +43,13 @@ fn bare(path: &str) -> String {
 }
 
 impl Quota {
-    /// Whether its windows begin at midnight somewhere, or in UTC, which may be said of any window of the clock.
+    /// Whether its windows begin at midnight somewhere; of a window with a name nobody is refused who says UTC, which changes
+    /// nothing.
     fn has_midnights(&self) -> bool {
         match (self.kind, self.per) {
             (Some(Kind::Rolling | Kind::Bucket | Kind::Concurrent), _) | (_, None) => false,
             (_, Some(Per::Day | Per::Week | Per::Month)) => true,
-            (Some(Kind::Calendar), _) | (None, Some(Per::Hour)) => self.zone() == "UTC",
-            (None, Some(Per::Second | Per::Minute)) => false,
+            (_, Some(Per::Second | Per::Minute | Per::Hour)) => self.zone() == "UTC",
         }
     }
 }
@@ -94,7 +94,9 @@ mod tests {
         check(json!({"per": "hour", "timezone": "UTC"}), &[]);
         check(json!({"per": "hour", "timezone": "Europe/Berlin"}), &["/0/timezone"]);
         check(json!({"per": "minute", "kind": "calendar", "timezone": "UTC"}), &[]);
-        check(json!({"per": "minute", "timezone": "UTC"}), &["/0/timezone"]);
+        check(json!({"per": "minute", "timezone": "UTC"}), &[]);
+        check(json!({"per": "minute", "timezone": "Asia/Tokyo"}), &["/0/timezone"]);
+        check(json!({"per": "minute", "kind": "bucket", "timezone": "UTC"}), &["/0/timezone"]);
         check(json!({"window_secs": 30, "timezone": "Europe/Berlin"}), &["/0/timezone"]);
         check(json!({"per": "day", "kind": "rolling", "timezone": "UTC"}), &["/0/timezone"]);
         check(json!({"kind": "concurrent", "timezone": "UTC"}), &["/0/timezone"]);
