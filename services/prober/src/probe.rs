@@ -104,6 +104,22 @@ impl Unasked {
     }
 }
 
+/// Asks nobody who said that he wants no calls for a time: whoever asks meanwhile may be banned for longer. What he said is
+/// what there is to see.
+async fn heed(prober: &Prober, it: &Integration, with: &With<'_>) -> Result<(), Trouble> {
+    let With::Active(key) = with else { return Ok(()) };
+    let version = key.and_then(|key| key.version);
+    let Some(key) = question::pause(prober.catalogue, it, version) else { return Ok(()) };
+    match prober.till.paused(&key).await {
+        None => Ok(()),
+        Some((reason, left_ms)) => {
+            let secs = left_ms.div_ceil(1_000);
+            let why = format!("the provider wants no calls for another {secs} s: it was not asked");
+            Err(Trouble::Seen(reason, why))
+        }
+    }
+}
+
 /// Pays for a question. Values that are on trial are asked with in any case: they may be another account's, whose limits
 /// are not these.
 async fn pay(prober: &Prober, it: &Integration, with: &With<'_>, about: About) -> Result<(), Trouble> {
@@ -129,6 +145,7 @@ async fn ask(
     let question = question::question(prober.catalogue, &prober.settings, it, about)
         .map_err(|(reason, detail)| Trouble::Seen(reason, detail))?;
     let fields = fields(&prober.vault, it, &with, &question).await?;
+    heed(prober, it, &with).await?;
     pay(prober, it, &with, about).await?;
     let Question { provider, probe, auth, request, timeout, slow, .. } = question;
     let timeout = every.map_or(timeout, |every| patience::timeout(every, timeout, slow));

@@ -9,6 +9,7 @@ use http::{Method, Request, Uri};
 use model::auth::Auth;
 use model::health::Reason;
 use model::integration::Integration;
+use model::quota;
 use model::snapshot::Snapshot;
 use percent_encoding::utf8_percent_encode;
 
@@ -89,6 +90,12 @@ pub(crate) fn dues(
         dues::agree(&mut dues, catalogue, snapshot, it);
     }
     dues
+}
+
+/// Under which key it is written that the provider wants no calls with this version of the integration's key.
+pub(crate) fn pause(catalogue: &Catalogue, it: &Integration, version: Option<u32>) -> Option<String> {
+    let scope = provider(catalogue, it)?.refuses_together(it);
+    quota::pause::key(&quota::key::owner(it, scope), version)
 }
 
 /// The catalogue's question about an integration, and the path that is asked.

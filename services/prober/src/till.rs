@@ -1,4 +1,5 @@
-//! Pays for questions out of the ledgers of their limits, in the `quota` bucket, by compare-and-set.
+//! Pays for questions out of the ledgers of their limits, in the `quota` bucket, by compare-and-set; and sees there whether
+//! a provider wants calls at all.
 //!
 //! No lease is held: a question comes seldom, and what it does not take is the callers'. It is asked only after it was
 //! paid; one that was paid and never sent is lost, as a call of a gateway that crashed is.
@@ -8,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use bus::{Bucket, Bus, Error, Kv};
 use model::Timestamp;
+use model::health::Reason;
 use model::quota::clock::{Clock, Now};
 use model::quota::ledger::Ledger;
+use model::quota::pause::Paused;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +20,8 @@ use crate::dues::Due;
 
 /// How long one payment may take, in milliseconds.
 const PAY_MS: u64 = 5_000;
+/// How long it may take to see whether a provider wants calls, in milliseconds.
+const LOOK_MS: u64 = 500;
 /// How often one limit is read again because somebody else wrote first.
 const TRIES: u32 = 12;
 /// The longest pause after that, in milliseconds.
@@ -76,6 +81,18 @@ impl Till {
             return Paid::Yes;
         }
         timeout(Duration::from_millis(PAY_MS), self.pay_all(dues)).await.unwrap_or(Paid::Unknown)
+    }
+
+    /// Why the provider wants no calls, and for how many milliseconds: as gateways wrote it down that were refused. Nothing
+    /// when it wants them, or nobody knows.
+    pub(crate) async fn paused(&self, key: &str) -> Option<(Reason, u64)> {
+        let look = async {
+            let kv = self.kv.get_or_try_init(|| self.bus.bucket(Bucket::Quota)).await.ok()?;
+            let paused = kv.get::<Paused>(key).await.ok()??.value;
+            let left_ms = paused.left_ms(self.now(kv).await?.earliest);
+            (left_ms > 0).then_some((paused.reason, left_ms))
+        };
+        timeout(Duration::from_millis(LOOK_MS), look).await.ok()?
     }
 
     async fn pay_all(&self, dues: &[Due]) -> Paid {

@@ -221,3 +221,33 @@ async fn the_end_of_trouble_is_found_soon_though_a_limit_leaves_few_probes() {
     assert!(seen < 2 * FEW, "{seen}");
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_wants_no_calls_for_a_time_is_not_probed_meanwhile() {
+    let poly = InstanceConfig::new("poly", "polygon").key("api_key", key_of("poly")).limit(FEW, 3_600);
+    let outside = Standins::start(Config::default().with(poly)).await.expect("the stand-ins start");
+    let house = House::start().await;
+    let admin = house.admin.clone();
+    admin.integrate(&outside, "poly", "polygon").await;
+    until("it refuses", async || {
+        let answer = admin.call(Method::GET, PATH).send().await.ok()?;
+        (answer.status() == 429 && answer.headers().contains_key("retry-after")).then_some(())
+    })
+    .await;
+    let ping = async || admin.get("/integrations/poly/ping").await.1;
+    let heeded = |pong: &Value| pong["detail"].as_str().is_some_and(|detail| detail.contains("wants no calls"));
+    until("probes heed it", async || heeded(&ping().await).then_some(())).await;
+    let seen = outside.instance("poly").counts().total;
+    for _ in 0..3 {
+        let pong = ping().await;
+        assert!(heeded(&pong) && pong["health"] == "degraded", "{pong}");
+    }
+    let shown = until("it is shown so", async || {
+        let (_, shown) = admin.get("/integrations/poly").await;
+        (shown["health"] == "degraded").then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["reason"], "throttled_burst", "{shown}");
+    assert_eq!(outside.instance("poly").counts().total, seen);
+    house.stop().await;
+}

@@ -18,7 +18,7 @@ use metrics::counter;
 use model::IntegrationId;
 use model::auth::Auth;
 use model::integration as configured;
-use model::quota::{self, Scope};
+use model::quota;
 use model::route::Order;
 use model::snapshot::{KeyRef, PinnedRoute, Snapshot};
 use model::token::Token;
@@ -123,9 +123,7 @@ fn limits(
 
 /// Until when the provider wants no calls, as it was known. Whoever disables an integration may have it tried afterwards.
 fn pause(book: &Book, given: &configured::Integration, new: &Integration) -> Arc<Pause> {
-    let quotas = new.provider.quotas_of(given);
-    let shared = quotas.iter().any(|quota| quota.scope == Scope::Credential);
-    let scope = if shared { Scope::Credential } else { Scope::Integration };
+    let scope = new.provider.refuses_together(given);
     let version = if let KeyUse::Version { version, .. } = new.key { Some(version) } else { None };
     let pause = book.pauses.of(quota::pause::key(&quota::key::owner(given, scope), version));
     if new.fault == Some(Fault::Disabled) {

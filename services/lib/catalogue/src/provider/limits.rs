@@ -231,6 +231,13 @@ impl Provider {
         }
     }
 
+    /// Whose calls end together when the provider wants none for a time: those with one credential where it counts one of the
+    /// limits, else those of the integration.
+    pub fn refuses_together(&self, it: &Integration) -> Scope {
+        let shared = self.quotas_of(it).iter().any(|quota| quota.scope == Scope::Credential);
+        if shared { Scope::Credential } else { Scope::Integration }
+    }
+
     /// The quotas that an integration keeps to which names none: those of everybody, and those of its plan. Which plan a key
     /// is of nobody knows until somebody says; to keep to a smaller one would refuse calls that were paid for. Providers count
     /// by key, account or address: integrations with the same key count together.
