@@ -9,6 +9,7 @@ pub(crate) mod drops;
 pub(crate) mod flight;
 pub(crate) mod kept;
 pub(crate) mod key;
+pub(crate) mod lines;
 pub(crate) mod rules;
 pub(crate) mod said;
 pub(crate) mod writes;

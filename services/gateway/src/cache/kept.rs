@@ -15,14 +15,15 @@ use http::header::{
 use model::IntegrationId;
 
 use super::key::Key;
+use super::lines::Lines;
 use super::said::Said;
 use super::writes::Since;
 use crate::snapshot::Integration;
 
 /// What the allocator and a reference count add to each allocation, in bytes.
 const ALLOCATION: usize = 48;
-/// What a header takes in its map besides its text, in bytes.
-const HEADER: usize = 112;
+/// What a header takes besides its text, in bytes: its name may be in an allocation of its own.
+const HEADER: usize = 40 + ALLOCATION;
 /// What an entry takes in the map of all, in bytes.
 const SLOT: usize = 160;
 /// How soon after a failed refresh the next may begin, in milliseconds.
@@ -48,7 +49,7 @@ pub(crate) type Varies = Vec<(HeaderName, Vec<HeaderValue>)>;
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// Its end-to-end headers.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Lines,
     /// Its body.
     pub(crate) body: Bytes,
     /// Who gave it.
@@ -70,7 +71,7 @@ impl Kept {
     /// Copies an answer's head, as callers get it. Its body comes later.
     pub(crate) fn new(headers: &HeaderMap, origin: Origin, said: Said, since: Since, varies: Varies) -> Self {
         Self {
-            headers: copied(headers),
+            headers: Lines::without(headers, &AGE),
             body: Bytes::new(),
             origin,
             said,
@@ -84,7 +85,7 @@ impl Kept {
 
     /// The same answer after its provider said that it is still true, with what it said then (RFC 9111, 3.2).
     pub(crate) fn confirmed(&self, newer: &HeaderMap, said: Said, since: Since) -> Self {
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers.table(newer.len());
         let changes = newer.keys().filter(|name| **name != CONTENT_LENGTH);
         for name in changes {
             headers.remove(name);
@@ -104,8 +105,9 @@ impl Kept {
 
     /// Whether an answer to HEAD says that this is not the answer any more (RFC 9111, section 4.3.5).
     pub(crate) fn differs(&self, head: &HeaderMap) -> bool {
-        let other =
-            |name: &HeaderName| head.get(name).is_some_and(|said| self.headers.get(name) != Some(said));
+        let other = |name: &HeaderName| {
+            head.get(name).is_some_and(|said| self.headers.get(name).as_ref() != Some(said))
+        };
         let length = head.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
         other(&ETAG) || other(&LAST_MODIFIED) || length.is_some_and(|len: usize| len != self.body.len())
     }
@@ -148,23 +150,23 @@ impl Kept {
             return;
         }
         for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
-            if let Some(value) = self.headers.get(validator) {
-                headers.insert(condition, value.clone());
+            if let Some(value) = self.headers.get(&validator) {
+                headers.insert(condition, value);
             }
         }
     }
 
     /// What it takes with its key, in bytes.
     pub(crate) fn bytes(&self, key: &Key) -> usize {
-        let texts: usize = self.headers.iter().map(|(name, value)| name_bytes(name) + value.len()).sum();
-        let map = (self.headers.capacity() + 8) * HEADER;
+        let texts = self.headers.text_bytes();
+        let names = self.headers.len() * HEADER;
         let fixed = size_of::<Self>() + SLOT + 6 * ALLOCATION;
         let varies = self.varies.iter().flat_map(|(name, values)| {
             let each = values.iter().map(|value| value.len() + size_of::<HeaderValue>() + ALLOCATION);
             each.chain([size_of::<(HeaderName, Vec<HeaderValue>)>() + name_bytes(name) + ALLOCATION])
         });
         let texts = texts + varies.sum::<usize>();
-        fixed + map + texts + self.body.len() + self.origin.endpoint.len() + key.len()
+        fixed + names + texts + self.body.len() + self.origin.endpoint.len() + key.len()
     }
 
     fn now_ms(&self) -> u64 {
@@ -175,25 +177,6 @@ impl Kept {
 /// A header that has no fixed place in the program has its name in an allocation of its own.
 fn name_bytes(name: &HeaderName) -> usize {
     name.as_str().len() + ALLOCATION
-}
-
-/// The same headers with all values in one allocation.
-fn copied(headers: &HeaderMap) -> HeaderMap {
-    let wanted = || headers.iter().filter(|(name, _)| **name != AGE);
-    let mut text = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
-    for (_, value) in wanted() {
-        text.extend_from_slice(value.as_bytes());
-    }
-    let (text, mut at) = (Bytes::from(text), 0);
-    let mut copied = HeaderMap::with_capacity(headers.len() + 5);
-    for (name, value) in wanted() {
-        let slice = text.slice(at..at + value.len());
-        at += value.len();
-        if let Ok(value) = HeaderValue::from_maybe_shared(slice) {
-            copied.append(name, value);
-        }
-    }
-    copied
 }
 
 #[cfg(test)]
@@ -212,24 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_shares_nothing_with_what_was_read() {
-        let read = Bytes::from(vec![b'x'; 64 * 1024]);
-        let mut headers = HeaderMap::new();
-        headers.insert("x-a", HeaderValue::from_maybe_shared(read.slice(10..20)).expect("text"));
-        headers.append("x-a", HeaderValue::from_maybe_shared(read.slice(30..35)).expect("text"));
-        let copy = copied(&headers);
-        drop(headers);
-        assert_eq!(copy.get_all("x-a").iter().map(HeaderValue::len).collect::<Vec<_>>(), [10, 5]);
-        assert!(read.try_into_mut().is_ok(), "nobody else holds it");
-    }
-
-    #[test]
     fn a_confirmed_answer_has_the_newer_headers_and_the_older_body() {
         let old = kept(&[("etag", "\"1\""), ("x-a", "1"), ("x-b", "1"), ("age", "5")]);
-        let newer = kept(&[("x-a", "2"), ("content-length", "0")]).headers;
+        let newer = kept(&[("x-a", "2"), ("content-length", "0")]).headers.table(0);
         let said = Said { fresh_secs: Some(9), ..Said::default() };
         let new = old.confirmed(&newer, said, Since::default());
-        let text = |name| new.headers.get(name).map(|value| value.to_str().expect("text"));
+        let headers = new.headers.table(0);
+        let text = |name| headers.get(name).map(|value| value.to_str().expect("text"));
         assert_eq!((text("etag"), text("x-a"), text("x-b")), (Some("\"1\""), Some("2"), Some("1")));
         assert_eq!((text("age"), text("content-length")), (None, None));
         assert_eq!((new.body.as_ptr(), new.said.fresh_secs), (old.body.as_ptr(), Some(9)));
