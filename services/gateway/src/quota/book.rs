@@ -140,7 +140,7 @@ impl Book {
         Kept {
             key,
             purse: keeper.purse().clone(),
-            queue: Queue::default(),
+            queue: Queue::new(keeper.purse().clone()),
             keeper: Mutex::new(keeper),
             next_us: AtomicU64::new(0),
             said: Mutex::default(),

@@ -32,7 +32,7 @@ impl Slot {
     /// The call was never sent: all is given back.
     pub(crate) fn cancel(&self) {
         if let Some(mut held) = self.lock().take() {
-            held.hold.cancel(&*held.limits, steady::now_ms());
+            held.hold.cancel(&*held.limits, steady::now_ms);
         }
     }
 
@@ -60,7 +60,7 @@ impl Slot {
                 Unit::Tokens => input.saturating_add(output),
             }
         };
-        let beyond = hold.settle(&**limits, steady::now_ms(), used);
+        let beyond = hold.settle(&**limits, steady::now_ms, used);
         if beyond > 0 {
             limits.book.ring();
         }

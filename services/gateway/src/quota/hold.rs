@@ -79,7 +79,7 @@ impl Hold {
         }
         let take = if self.taken.len() < LIMITS_MAX { purse.take(units, now_ms) } else { Take::Never };
         let Take::Taken(ticket) = take else {
-            self.cancel(all, now_ms);
+            self.cancel(all, || now_ms);
             return Err(Refusal { place, take });
         };
         self.is_low |= ticket.is_low;
@@ -100,25 +100,30 @@ impl Hold {
     }
 
     /// The call was never sent: everything is given back.
-    pub(crate) fn cancel(&mut self, all: &impl Purses, now_ms: u64) {
+    pub(crate) fn cancel(&mut self, all: &impl Purses, now_ms: impl Fn() -> u64) {
         self.settle(all, now_ms, |_, _| 0);
     }
 
     /// The call has an answer. `used`: what it took in truth of the limit at a place, where that differs from what was
-    /// taken. Says how much was used beyond all that was there. What is settled once is not settled again.
-    pub(crate) fn settle(&mut self, all: &impl Purses, now_ms: u64, used: impl Fn(usize, u64) -> u64) -> u64 {
+    /// taken. The time is asked for only where it matters. Says how much was used beyond all that was there. What is settled once is not settled again.
+    pub(crate) fn settle(
+        &mut self,
+        all: &impl Purses,
+        now_ms: impl Fn() -> u64,
+        used: impl Fn(usize, u64) -> u64,
+    ) -> u64 {
         let mut beyond = 0;
         for taken in self.taken.drain(..) {
             let (ticket, place) = (taken.ticket, taken.place);
             let purse = taken.purse(all);
-            beyond += purse.map_or(0, |purse| purse.settle(ticket, used(place, ticket.units), now_ms));
+            beyond += purse.map_or(0, |purse| purse.settle(ticket, used(place, ticket.units), &now_ms));
         }
         beyond
     }
 
     /// Nobody knows what became of the call: it may have reached the provider, and counts.
     pub(crate) fn forget(&mut self, all: &impl Purses) {
-        self.settle(all, 0, |_, units| units);
+        self.settle(all, || 0, |_, units| units);
     }
 }
 

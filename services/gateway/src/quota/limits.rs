@@ -37,7 +37,7 @@ pub(crate) struct Limits {
     /// Tokens of an answer where the caller does not say how many there may be.
     pub(super) output: u64,
     /// All limits, as `RateLimit-Policy` says them.
-    pub(super) policy: String,
+    pub(super) policy: http::HeaderValue,
 }
 
 /// What every call looks at of a limit.
@@ -155,14 +155,19 @@ impl Limits {
 
     /// The limits that a call is under.
     pub(super) fn under(&self, asked: &Asked<'_>) -> Under<'_> {
-        let all = self.lines.iter().enumerate();
-        let under = all.filter_map(|(place, line)| {
+        let mut under = Under::new();
+        for (place, line) in self.lines.iter().enumerate() {
             let units = if line.is_plain { 1 } else { self.rules[place].units(asked) };
             let own = || Of::Own(self.rules[place].kept(&self.book, asked));
-            let of = || line.shared.as_ref().map_or_else(own, |(_, kept)| Of::Shared(kept));
-            (units > 0).then(|| (place, of(), units))
-        });
-        under.collect()
+            if units > 0 {
+                under.push((
+                    place,
+                    line.shared.as_ref().map_or_else(own, |(_, kept)| Of::Shared(kept)),
+                    units,
+                ));
+            }
+        }
+        under
     }
 
     /// Whether a limit of a window that all calls share has come near its end, or the provider wants no calls.

@@ -8,7 +8,7 @@
 mod ring;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 
 use model::quota::{Limit, Span, slack_ms};
 use ring::Ring;
@@ -23,8 +23,9 @@ const NOT_DRY: u64 = 0;
 
 /// The balance of one limit.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Purse {
+    // What every call looks at, in one line.
     word: AtomicU64,
     /// From then on nothing may be spent, on the steady clock.
     ends_ms: AtomicU64,
@@ -32,6 +33,8 @@ pub(crate) struct Purse {
     flying: AtomicU64,
     /// Whoever takes the balance below it wakes the keeper.
     low: AtomicU64,
+    /// How many calls wait for it. The queue's: it lies here because every call asks it.
+    pub(super) waiting: AtomicUsize,
     /// Units that are gone when they come home; of a calendar, what calls used beyond all that was there.
     debt: AtomicU64,
     /// Units that were asked for in vain.
@@ -97,6 +100,7 @@ impl Purse {
             ends_ms: AtomicU64::new(0),
             flying: AtomicU64::new(0),
             low: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             debt: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             dry_until_ms: AtomicU64::new(NOT_DRY),
@@ -154,8 +158,8 @@ impl Purse {
     }
 
     /// Ends a call: `used` is what it took in truth, 0 if it was never sent. Says how much was used beyond all that is
-    /// there; it is taken from what comes next.
-    pub(crate) fn settle(&self, ticket: Ticket, used: u64, now_ms: u64) -> u64 {
+    /// there; it is taken from what comes next. The time is asked for only where it matters.
+    pub(crate) fn settle(&self, ticket: Ticket, used: u64, now_ms: impl Fn() -> u64) -> u64 {
         let Ticket { units, window, slot, .. } = ticket;
         let spare = units.saturating_sub(used);
         let mut more = used.saturating_sub(units);
@@ -172,11 +176,11 @@ impl Purse {
             }
             Home::Later(ring) => {
                 if spare > 0 {
-                    self.come_home(ring.unspend(slot, spare, now_ms));
+                    self.come_home(ring.unspend(slot, spare, now_ms()));
                 }
                 if more > 0 {
                     let taken = self.withdraw(more);
-                    let (_, home) = ring.spend(more, now_ms);
+                    let (_, home) = ring.spend(more, now_ms());
                     self.come_home(home);
                     more -= taken;
                     self.debt.fetch_add(more, AcqRel);

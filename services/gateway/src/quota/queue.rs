@@ -11,11 +11,13 @@
 //! caller that goes away leaves its place.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::token::Priority;
 use tokio::sync::Notify;
+
+use super::purse::Purse;
 
 /// Calls that wait for one limit.
 pub(crate) const WAITING_MAX: usize = 256;
@@ -23,10 +25,10 @@ pub(crate) const WAITING_MAX: usize = 256;
 const PASSED_MAX: i64 = 8;
 
 /// The queue of one limit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
-    /// How many wait: all that a call looks at.
-    count: AtomicUsize,
+    /// Counts how many wait: all that a call looks at.
+    purse: Arc<Purse>,
     line: Mutex<Line>,
 }
 
@@ -84,21 +86,26 @@ pub(crate) struct Place<'q> {
 // === impl Queue ===
 
 impl Queue {
+    /// An empty one for a purse.
+    pub(crate) fn new(purse: Arc<Purse>) -> Self {
+        Self { purse, line: Mutex::default() }
+    }
+
     /// Whether somebody waits: whoever comes then comes after.
     pub(crate) fn is_waited(&self) -> bool {
-        self.count.load(Relaxed) > 0
+        self.purse.waiting.load(Relaxed) > 0
     }
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        self.count.load(Relaxed)
+        self.purse.waiting.load(Relaxed)
     }
 
     /// Takes a place at the end of this caller's; nothing when all are taken by those of no lower priority.
     pub(crate) fn join(&self, caller: &str, priority: Priority, units: u64) -> Option<Place<'_>> {
         let mut line = self.lock();
         let rank = rank(priority);
-        if self.count.load(Relaxed) >= WAITING_MAX && !line.displace(rank) {
+        if self.len() >= WAITING_MAX && !line.displace(rank) {
             return None;
         }
         let before = line.first.is_some_and(|(_, first)| first > rank);
@@ -114,7 +121,7 @@ impl Queue {
                 callers.push_back(Waiting { caller: caller.to_owned(), credit: 0, calls });
             }
         }
-        self.count.store(line.len(), Relaxed);
+        self.purse.waiting.store(line.len(), Relaxed);
         line.call_next();
         Some(Place { queue: self, number, turn, ahead })
     }
@@ -131,7 +138,7 @@ impl Queue {
             line.first = None;
         }
         line.ranks.iter_mut().for_each(|rank| drop(rank.remove(number)));
-        self.count.store(line.len(), Relaxed);
+        self.purse.waiting.store(line.len(), Relaxed);
         line.call_next();
     }
 

@@ -120,7 +120,7 @@ fn calls_that_are_under_way_at_midnight_count_in_both_days() {
     let ledger = write(&mut keeper, Some(&ledger), &tomorrow);
     keeper.landed(&ledger, &tomorrow);
     assert_eq!(keeper.purse().balance() + 3, ledger.taken());
-    keeper.purse().settle(ticket, 3, tomorrow.steady_ms);
+    keeper.purse().settle(ticket, 3, || tomorrow.steady_ms);
     assert_eq!(keeper.purse().flying(), 0);
 }
 

@@ -70,10 +70,10 @@ fn what_can_be_leased_is_waited_for_as_a_grant_and_not_as_a_window() {
 fn a_call_that_was_not_sent_or_took_less_gives_back_unless_the_window_is_over() {
     let purse = calendar(10);
     let (first, second) = (taken(&purse, 4, 0), taken(&purse, 6, 0));
-    purse.settle(first, 1, 0);
+    purse.settle(first, 1, || 0);
     assert_eq!((purse.balance(), purse.flying()), (3, 6));
     assert_eq!(purse.open(120_000), 6);
-    purse.settle(second, 0, 0);
+    purse.settle(second, 0, || 0);
     assert_eq!((purse.balance(), purse.flying()), (0, 0));
 }
 
@@ -81,7 +81,7 @@ fn a_call_that_was_not_sent_or_took_less_gives_back_unless_the_window_is_over() 
 fn what_was_used_beyond_all_is_paid_from_what_comes_next() {
     let purse = calendar(10);
     let ticket = taken(&purse, 4, 0);
-    assert_eq!(purse.settle(ticket, 25, 0), 15);
+    assert_eq!(purse.settle(ticket, 25, || 0), 15);
     purse.deposit(10);
     assert_eq!(purse.balance(), 0);
     purse.deposit(10);
@@ -107,7 +107,7 @@ fn a_share_that_shrinks_loses_spent_units_when_they_are_home() {
     purse.retire(3);
     assert_eq!((purse.balance(), purse.debt()), (0, 2));
     for ticket in tickets {
-        purse.settle(ticket, 1, 0);
+        purse.settle(ticket, 1, || 0);
     }
     assert_eq!((purse.balance(), purse.debt()), (1, 0));
 }
@@ -132,10 +132,10 @@ fn threads_together_take_what_there_is_and_no_more() {
             let mut sum = 0;
             while !stop.load(Relaxed) || purse.balance() > 0 {
                 if let Take::Taken(ticket) = purse.take(3, 0) {
-                    purse.settle(ticket, 2, 0);
+                    purse.settle(ticket, 2, || 0);
                     sum += 2;
                 } else if let Take::Taken(ticket) = purse.take(1, 0) {
-                    purse.settle(ticket, 1, 0);
+                    purse.settle(ticket, 1, || 0);
                     sum += 1;
                 }
             }
@@ -165,7 +165,7 @@ proptest! {
             now += gap * u64::from(millis) / 2_000;
             if let Take::Taken(ticket) = purse.take(units, now) {
                 let used = used.min(units);
-                purse.settle(ticket, used, now);
+                purse.settle(ticket, used, || now);
                 log.push_back((now, used));
             }
             log.retain(|(at, _)| at + u64::from(millis) > now);

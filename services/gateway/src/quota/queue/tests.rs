@@ -1,15 +1,22 @@
 //! Who goes first, and who goes at all.
 
 use futures_util::FutureExt;
+use model::quota::{Limit, Span};
 use proptest::prelude::*;
 
 use super::*;
 
 const USUAL: Priority = Priority::Normal;
 
+/// An empty one.
+fn queue() -> Queue {
+    let limit = Limit { name: "l".to_owned(), amount: 1, span: Span::Concurrent, replicas: None };
+    Queue::new(Arc::new(Purse::new(&limit)))
+}
+
 /// The order in which those get their turn who wait.
 fn order(calls: &[(&str, Priority, u64)]) -> Vec<usize> {
-    let queue = Queue::default();
+    let queue = queue();
     let join = |(place, (caller, priority, units)): (usize, &(&str, Priority, u64))| {
         (place, queue.join(caller, *priority, *units).expect("a place"))
     };
@@ -76,7 +83,7 @@ fn a_ninth_goes_to_lower_priorities_however_many_of_higher_ones_wait() {
 
 #[test]
 fn who_finds_no_place_is_refused_and_who_leaves_makes_one() {
-    let queue = Queue::default();
+    let queue = queue();
     let mut places: Vec<_> = (0..WAITING_MAX).map(|_| queue.join("a", USUAL, 1).expect("a place")).collect();
     assert!(queue.join("b", USUAL, 1).is_none());
     places.pop();
@@ -85,7 +92,7 @@ fn who_finds_no_place_is_refused_and_who_leaves_makes_one() {
 
 #[test]
 fn a_higher_priority_takes_the_place_of_the_last_of_the_lowest() {
-    let queue = Queue::default();
+    let queue = queue();
     let first = queue.join("a", Priority::Low, 1).expect("a place");
     let low: Vec<_> = (0..2).map(|_| queue.join("a", Priority::Low, 1).expect("a place")).collect();
     let rest = WAITING_MAX - 3;

@@ -95,7 +95,7 @@ impl World {
             }
         };
         if self.random.random_range(0..20) == 0 {
-            hold.cancel(&(), steady);
+            hold.cancel(&(), || steady);
             return;
         }
         // An estimate is an upper bound.
@@ -119,7 +119,7 @@ impl World {
         if matches!(self.plan.limit.span, Span::Concurrent) {
             *self.provider.at_once.get_mut(&(n, life)).expect("it arrived") -= used;
         }
-        hold.settle(&(), steady, |_, _| used);
+        hold.settle(&(), || steady, |_, _| used);
     }
 
     pub(super) fn tick(&mut self, n: usize, life: u32) {
