@@ -7,6 +7,7 @@ mod batching;
 mod bus_away;
 mod caching;
 mod chatting;
+mod cut_off;
 mod encoding;
 mod failing;
 mod hanging;
