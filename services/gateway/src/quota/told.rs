@@ -26,14 +26,14 @@ pub(crate) struct Limited {
     pub(crate) left: u64,
     /// After how long it may go; nothing when it never may.
     pub(crate) wait: Option<Duration>,
-    /// All limits, as a header.
-    pub(crate) policy: String,
+    /// All limits, as a header; empty where none is meant.
+    pub(crate) policy: HeaderValue,
 }
 
 impl Limited {
     /// The provider wants no calls for so long.
     pub(crate) fn paused(wait: Duration) -> Self {
-        Self { quota: None, amount: 0, left: 0, wait: Some(wait), policy: String::new() }
+        Self { quota: None, amount: 0, left: 0, wait: Some(wait), policy: HeaderValue::from_static("") }
     }
 
     /// Why it was not asked, as a problem tells it.
@@ -72,12 +72,12 @@ impl Limited {
             .with("violated-policies", vec![name.as_str()])
             .with("limit", *amount)
             .header(RATE_LIMIT, &now)
-            .header(RATE_LIMIT_POLICY, policy)
+            .header(RATE_LIMIT_POLICY, policy.to_str().unwrap_or_default())
     }
 }
 
 /// All limits, as `RateLimit-Policy`.
-pub(super) fn policy(rules: &[Rule]) -> String {
+pub(super) fn policy(rules: &[Rule]) -> HeaderValue {
     let mut policy = String::new();
     for rule in rules {
         let comma = if policy.is_empty() { "" } else { ", " };
@@ -89,13 +89,13 @@ pub(super) fn policy(rules: &[Rule]) -> String {
         }
         .expect("a string takes all");
     }
-    policy
+    HeaderValue::from_str(&policy).expect("names are quoted, in visible ASCII")
 }
 
 /// Puts what is left of limits into an answer's head.
 pub(super) fn put<'a>(
     headers: &mut HeaderMap,
-    policy: &str,
+    policy: &HeaderValue,
     left: impl Iterator<Item = (&'a str, &'a Purse)>,
     now_ms: u64,
 ) {
@@ -108,10 +108,9 @@ pub(super) fn put<'a>(
     if text.is_empty() {
         return;
     }
-    let values = (HeaderValue::from_str(&text), HeaderValue::from_str(policy));
-    if let (Ok(left), Ok(policy)) = values {
+    if let Ok(left) = HeaderValue::from_str(&text) {
         headers.insert(RATE_LIMIT, left);
-        headers.insert(RATE_LIMIT_POLICY, policy);
+        headers.insert(RATE_LIMIT_POLICY, policy.clone());
     }
 }
 
