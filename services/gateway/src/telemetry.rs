@@ -53,7 +53,7 @@ pub const DECODED: &str = "signalbox_gateway_decoded_answers_total";
 pub const QUOTA_LEFT: &str = "signalbox_gateway_quota_remaining";
 /// Calls that wait for units of such a limit, by `integration` and `quota`.
 pub const QUOTA_WAITING: &str = "signalbox_gateway_quota_waiting_calls";
-/// Calls that a limit did not let go, by `integration`.
+/// Calls that were not let go, by `integration` and the `quota` that did not, or `provider` where that wants no calls.
 pub const QUOTA_REFUSED: &str = "signalbox_gateway_quota_refused_total";
 /// How often ledgers of limits were asked: each is a read and mostly a write.
 pub const QUOTA_ASKS: &str = "signalbox_gateway_quota_asks_total";
@@ -100,7 +100,7 @@ pub fn describe() {
     }
     describe_gauge!(QUOTA_LEFT, "What is left of a limit, here and with what no gateway has leased.");
     describe_gauge!(QUOTA_WAITING, "Calls that wait for units of a limit.");
-    describe_counter!(QUOTA_REFUSED, "Calls that a limit did not let go.");
+    describe_counter!(QUOTA_REFUSED, "Calls that a limit or a pause of the provider did not let go.");
     describe_counter!(QUOTA_ASKS, "How often ledgers of limits were asked.");
     counter!(QUOTA_ASKS).absolute(0);
     describe_gauge!(WEBSOCKETS, "WebSockets between callers and providers that are open.");

@@ -3,7 +3,7 @@
 //! Pure: the time is an argument. Whoever has no valid token learns nothing of what is configured.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{AUTHORIZATION, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -54,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) chat: Option<Box<Chat>>,
     /// What it asks, if it is a canonical operation that members are asked in their own words.
     pub(crate) operation: Option<Arc<Operated>>,
+    /// Tokens that its answer may have by its own word; read once, when a limit of a member counts tokens.
+    pub(crate) output: OnceLock<Option<u64>>,
     /// How long the caller waits for an answer's head, in milliseconds, if it said so.
     pub(crate) timeout_ms: Option<u64>,
 }
@@ -94,6 +96,7 @@ impl Call {
             revalidates: None,
             chat: None,
             operation: self.operation.clone(),
+            output: self.output.clone(),
             timeout_ms: None,
         }
     }
@@ -145,6 +148,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         upgrade,
         chat: None,
         operation: None,
+        output: OnceLock::new(),
         timeout_ms,
     })
 }

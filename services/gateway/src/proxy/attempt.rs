@@ -39,6 +39,7 @@ use crate::quota::told::Limited;
 use crate::snapshot::Integration;
 use answered::{answered, hear};
 use reserve::Reserved;
+pub(super) use reserve::output;
 
 /// How long an overdue attempt whose caller has his answer is waited for, in milliseconds: a few observations.
 const EVIDENCE_MS: u64 = 3_000;
@@ -186,8 +187,11 @@ pub(crate) async fn begin(
         return send(gateway, call, integration, body, left, None).await;
     };
     match chat.shape(call, integration) {
-        Ok(Shape { call, mut body, listener }) => {
-            Box::pin(send(gateway, &call, integration, &mut body, left, listener)).await
+        Ok(Shape { call: mut shaped, mut body, listener }) => {
+            if integration.limits.as_ref().is_some_and(|limits| limits.counts_tokens) {
+                shaped.output = (*call.output.get_or_init(|| chat.output())).into();
+            }
+            Box::pin(send(gateway, &shaped, integration, &mut body, left, listener)).await
         }
         Err(problem) => Begun::Ended(Tried::Unable(problem)),
     }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::admit::{Call, To};
 use super::forward::{Forwarded, forward};
-use super::{BYPASS, Ended, answer, callable, dress};
+use super::{BYPASS, Ended, answer, attempt, callable, dress};
 use crate::Inner as Gateway;
 use crate::body::{Body, Inbound};
 use crate::chat::reply::Words;
@@ -201,6 +201,7 @@ impl Shape {
             upgrade: false,
             chat: None,
             operation: None,
+            output: from.output.clone(),
             timeout_ms: None,
         };
         Self { call, body: Inbound::Held(body), listener: listener.map(Arc::new) }
@@ -212,6 +213,14 @@ impl Shape {
 impl Chat {
     fn ask(&self) -> Result<&Ask, &Refused> {
         self.ask.get_or_init(|| Ask::read(&self.body)).as_ref()
+    }
+
+    /// Tokens that the answer may have by the caller's word. A request that was read already is not read again.
+    pub(crate) fn output(&self) -> Option<u64> {
+        match self.ask.get() {
+            Some(Ok(ask)) => ask.max_tokens,
+            _ => attempt::output(&self.body),
+        }
     }
 
     /// The call as a member wants it. An error: it has no words for it; another one perhaps has.

@@ -5,7 +5,7 @@
 //! cannot be read goes to the next member. Every other call passes by and pays nothing.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -175,6 +175,7 @@ impl Operated {
             upgrade: false,
             chat: None,
             operation: call.operation.clone(),
+            output: OnceLock::new(),
             timeout_ms: call.timeout_ms,
         };
         Some(Shape { call: shaped, body: Inbound::Held(Bytes::new()) })

@@ -1,8 +1,8 @@
 //! What a call takes of its integration's limits before it is sent, and gives back when it is not.
 
-use bytes::Bytes;
 use http::Method;
 use metrics::counter;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::admit::Call;
@@ -17,14 +17,20 @@ use crate::telemetry;
 
 /// Bytes of a question for one token, at least: text has more, and so has what stands around it.
 const TOKEN_BYTES: u64 = 3;
-/// Where a question says how long its answer may be.
-const OUTPUT: [&str; 5] = [
-    "/max_tokens",
-    "/max_completion_tokens",
-    "/max_output_tokens",
-    "/generationConfig/maxOutputTokens",
-    "/generation_config/max_output_tokens",
-];
+/// How a refusal is counted that is no limit's, but the provider's own.
+const PROVIDER: &str = "provider";
+
+/// Where a question says how long its answer may be. Nothing else of it is kept while it is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Question {
+    max_tokens: Value,
+    max_completion_tokens: Value,
+    #[serde(alias = "maxOutputTokens")]
+    max_output_tokens: Value,
+    #[serde(alias = "generationConfig")]
+    generation_config: Option<Box<Question>>,
+}
 
 /// What was taken for a call that is not sent yet. Dropped, it is given back.
 pub(super) struct Reserved(Option<Account>);
@@ -59,10 +65,7 @@ impl Reserved {
                 unpaused(integration)?;
                 Ok(Some(reserved))
             }
-            Err(limited) => {
-                counter!(telemetry::QUOTA_REFUSED, "integration" => integration.id.to_string()).increment(1);
-                Err(limited)
-            }
+            Err(limited) => Err(refused(integration, limited)),
         }
     }
 
@@ -83,8 +86,15 @@ impl Drop for Reserved {
 /// Lets nothing go while the provider wants no calls.
 fn unpaused(integration: &Integration) -> Result<(), Limited> {
     let Some(wait) = integration.pause.left() else { return Ok(()) };
-    counter!(telemetry::QUOTA_REFUSED, "integration" => integration.id.to_string()).increment(1);
-    Err(Limited::paused(wait))
+    Err(refused(integration, Limited::paused(wait)))
+}
+
+/// Counts a call that is not let go, by the limit that does not.
+fn refused(integration: &Integration, limited: Limited) -> Limited {
+    let quota = limited.quota.clone().unwrap_or_else(|| PROVIDER.to_owned());
+    let labels = [("integration", integration.id.to_string()), ("quota", quota)];
+    counter!(telemetry::QUOTA_REFUSED, &labels).increment(1);
+    limited
 }
 
 /// Tokens that a question has and its answer may have at most, where they count.
@@ -93,11 +103,43 @@ fn tokens(limits: &Limits, call: &Call, body: &Inbound) -> (u64, u64) {
         return (0, 0);
     }
     let input = body.len().div_ceil(TOKEN_BYTES);
-    let said = if let Inbound::Held(bytes) = body { output(bytes) } else { None };
+    let read = || if let Inbound::Held(bytes) = body { output(bytes) } else { None };
+    let said = *call.output.get_or_init(read);
     (input, said.unwrap_or_else(|| limits.output()))
 }
 
-fn output(body: &Bytes) -> Option<u64> {
-    let document: Value = serde_json::from_slice(body).ok()?;
-    OUTPUT.iter().find_map(|pointer| document.pointer(pointer)?.as_u64())
+/// Tokens that an answer may have, by the question.
+pub(in crate::proxy) fn output(body: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Question>(body).ok()?.output()
+}
+
+impl Question {
+    fn output(&self) -> Option<u64> {
+        let here = [&self.max_tokens, &self.max_completion_tokens, &self.max_output_tokens];
+        let inside = || self.generation_config.as_ref()?.output();
+        here.into_iter().find_map(Value::as_u64).or_else(inside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_an_answer_may_be_is_read_in_every_dialect() {
+        for (body, wanted) in [
+            (r#"{"model":"m","max_tokens":100,"messages":[{"content":"max_tokens"}]}"#, Some(100)),
+            (r#"{"max_completion_tokens":200,"max_tokens":null}"#, Some(200)),
+            (r#"{"max_output_tokens":300}"#, Some(300)),
+            (r#"{"generationConfig":{"temperature":1,"maxOutputTokens":400}}"#, Some(400)),
+            (r#"{"generation_config":{"max_output_tokens":500}}"#, Some(500)),
+            (r#"{"max_tokens":"many","messages":[]}"#, None),
+            (r#"{"max_tokens":-1}"#, None),
+            (r#"{"generationConfig":7}"#, None),
+            ("no JSON", None),
+            ("", None),
+        ] {
+            assert_eq!(output(body.as_bytes()), wanted, "{body}");
+        }
+    }
 }
