@@ -99,7 +99,8 @@ impl Pauses {
 impl Pause {
     /// Takes what an answer says. Whether the provider named a time until which it wants no calls.
     pub(crate) fn saw(&self, reason: Option<Reason>, wait: Option<Duration>) -> bool {
-        let Some((reason, wait_ms)) = reason.and_then(|reason| Some((reason, wanted_ms(reason, wait)?))) else {
+        let Some((reason, wait_ms)) = reason.and_then(|reason| Some((reason, wanted_ms(reason, wait)?)))
+        else {
             return false;
         };
         let now_ms = steady::now_ms();

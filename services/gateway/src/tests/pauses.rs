@@ -133,10 +133,8 @@ async fn routes_go_on_to_another_member_in_every_gateway() {
     .await;
     let count = provider.count();
     assert_eq!(house.get("/r/both/x").await.status, 200);
-    eventually("the route", || async {
-        (other.get(&house, "/r/both/x").await.status == 200).then_some(())
-    })
-    .await;
+    eventually("the route", || async { (other.get(&house, "/r/both/x").await.status == 200).then_some(()) })
+        .await;
     let got = other.get(&house, "/r/one/x").await;
     assert!(!got.status.is_success() && told(&got).2 > 30, "{}", got.text());
     assert_eq!(got.json()["attempts"][0], json!({ "integration": "a", "skipped": "blocked" }));
@@ -149,7 +147,8 @@ async fn routes_go_on_to_another_member_in_every_gateway() {
 async fn those_with_one_key_pause_together_where_their_limit_is_the_keys() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     let limit = |scope: &str, key: &str| {
-        json!({ "key": key, "quotas": [{ "name": "minute", "requests": 100, "per": "minute", "scope": scope }] })
+        let quota = json!({ "name": "minute", "requests": 100, "per": "minute", "scope": scope });
+        json!({ "key": key, "quotas": [quota] })
     };
     house.key("shared", &[("api_key", "k")]).await;
     house.key("apart", &[("api_key", "k")]).await;
