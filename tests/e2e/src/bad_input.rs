@@ -97,6 +97,44 @@ async fn a_viewer_reads_and_changes_nothing_and_a_secret_is_shown_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tokens_priority_is_given_and_changed_and_nothing_else_of_it() {
+    let house = House::start().await;
+    let admin = &house.admin;
+    let body = |priority: &str| json!({"id": "night", "role": "operator", "priority": priority});
+    let (status, problem) = admin.post("/tokens", body("urgent")).await;
+    assert_eq!((status, pointer(&problem)), (422, "/priority"), "{problem}");
+    assert!(problem.to_string().contains("normal"), "it names what there is: {problem}");
+    let made = admin.make("/tokens", body("low")).await;
+    assert_eq!(made["priority"], json!("low"));
+    let usual = admin.make("/tokens", json!({"id": "usual", "role": "viewer"})).await;
+    assert_eq!(usual["priority"], json!("normal"));
+
+    let (status, changed) = admin.patch("/tokens/night", json!({"priority": "high"})).await;
+    assert_eq!((status, &changed["priority"], &changed["role"]), (200, &json!("high"), &json!("operator")));
+    assert_eq!((&changed["hash"], &changed["token"]), (&Value::Null, &Value::Null), "{changed}");
+    let night = admin.with_token(made["token"].as_str().expect("shown once"));
+    assert_eq!(night.get("/integrations").await.0, 200, "it is the same token");
+    assert_eq!(admin.get("/tokens/night").await.1["priority"], json!("high"));
+    for (patch, wanted) in [
+        (json!({"priority": "urgent"}), "/priority"),
+        (json!({"priority": 7}), "/priority"),
+        (json!({"role": "admin"}), "/role"),
+    ] {
+        let (status, problem) = admin.patch("/tokens/night", patch).await;
+        assert_eq!((status, pointer(&problem)), (422, wanted), "{problem}");
+    }
+    let patch = night.api(Method::PATCH, "/tokens/night").json(&json!({"priority": "high"}));
+    assert_eq!(patch.header(IF_MATCH, "*").send().await.expect("the api answers").status(), 403);
+    let bare = admin.api(Method::PATCH, "/tokens/night").json(&json!({"priority": "low"}));
+    assert_eq!(bare.send().await.expect("the api answers").status(), 428);
+    let (_, log) = admin.get("/audit?action=token.update").await;
+    let outcomes: Vec<&str> =
+        log["items"].as_array().expect("a list").iter().filter_map(|e| e["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["denied", "ok"], "newest first");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_cannot_work_says_why_in_one_line_and_ends_with_2() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let data = directory.path().join("data");
