@@ -6,9 +6,10 @@
 //! width. What takes longer than 71 minutes counts as that.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -20,15 +21,28 @@ const PER_POWER: usize = 64;
 const EXACT: u64 = 128;
 /// Buckets in all: up to 2^32 microseconds.
 pub const BUCKETS: usize = 128 + (32 - 7) * PER_POWER;
+/// Buckets that are kept as they are: a second of calls rarely has more.
+const FEW_MAX: usize = 32;
 /// A bucket's number in bytes: 7 bits each, at most so many.
 const VARINT_BYTES_MAX: usize = 10;
 
-/// Counts of times. Empty, it has no memory of its own; a power of two that occurs has 512 bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Counts of times. Empty, it has no memory of its own; with few different ones, 16 bytes for each; else 512 for a power of
+/// two that occurs.
+#[derive(Clone, Debug, Default)]
 pub struct Sketch {
-    /// Counts of 64 neighbours, by which they are, in their order.
+    /// Buckets and their counts, in their order, as long as there are at most [`FEW_MAX`] of them.
+    few: Vec<(u16, u64)>,
+    /// Counts of 64 neighbours, by which they are, in their order. Nothing while there are few.
     powers: Vec<(u8, Box<[u64; PER_POWER]>)>,
 }
+
+impl PartialEq for Sketch {
+    fn eq(&self, other: &Self) -> bool {
+        self.buckets().eq(other.buckets())
+    }
+}
+
+impl Eq for Sketch {}
 
 /// The bucket of a time in microseconds.
 fn bucket(micros: u64) -> usize {
@@ -74,11 +88,39 @@ impl Sketch {
     }
 
     fn add_to(&mut self, bucket: usize, count: u64) {
+        if count == 0 {
+            return;
+        }
+        if self.powers.is_empty() {
+            let number = u16::try_from(bucket).unwrap_or(u16::MAX);
+            let at = match self.few.last() {
+                // In their order, as they are mostly told.
+                Some((last, _)) if *last >= number => self.few.partition_point(|(known, _)| *known < number),
+                _ => self.few.len(),
+            };
+            if let Some((_, place)) = self.few.get_mut(at).filter(|(known, _)| *known == number) {
+                *place = place.saturating_add(count);
+                return;
+            }
+            if self.few.len() < FEW_MAX {
+                self.few.insert(at, (number, count));
+                return;
+            }
+            self.spread();
+        }
         let place = &mut self.power(power_of(bucket))[bucket % PER_POWER];
         *place = place.saturating_add(count);
     }
 
-    /// The counts of a power of two; takes memory for them where there are none.
+    /// Makes room for more than a few buckets.
+    fn spread(&mut self) {
+        for (bucket, count) in std::mem::take(&mut self.few) {
+            let bucket = usize::from(bucket);
+            self.power(power_of(bucket))[bucket % PER_POWER] = count;
+        }
+    }
+
+    /// The counts of a power of two; takes memory for them where there are none. Only when there are more than a few buckets.
     fn power(&mut self, power: u8) -> &mut [u64; PER_POWER] {
         let at = match self.powers.iter().position(|(known, _)| *known >= power) {
             Some(at) if self.powers[at].0 == power => at,
@@ -94,8 +136,14 @@ impl Sketch {
     /// Adds what others counted.
     pub fn merge(&mut self, more: &Self) {
         if self.is_empty() {
-            self.powers.clone_from(&more.powers);
+            self.clone_from(more);
             return;
+        }
+        for (bucket, count) in &more.few {
+            self.add_to(usize::from(*bucket), *count);
+        }
+        if !more.powers.is_empty() {
+            self.spread();
         }
         for (power, counts) in &more.powers {
             for (place, count) in self.power(*power).iter_mut().zip(counts.iter()) {
@@ -111,7 +159,7 @@ impl Sketch {
 
     /// Whether none was.
     pub fn is_empty(&self) -> bool {
-        self.powers.is_empty()
+        self.few.is_empty() && self.powers.is_empty()
     }
 
     /// The time in microseconds that so many per mille of all do not exceed (nearest rank); nothing where none was counted.
@@ -129,17 +177,24 @@ impl Sketch {
 
     /// Buckets with something in them, in their order.
     fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.powers.iter().flat_map(|(power, counts)| {
+        let many = self.powers.iter().flat_map(|(power, counts)| {
             let first = usize::from(*power) * PER_POWER;
             counts.iter().enumerate().filter(|(_, n)| **n > 0).map(move |(at, n)| (first + at, *n))
-        })
+        });
+        self.few.iter().map(|(bucket, count)| (usize::from(*bucket), *count)).chain(many)
     }
 
     /// As bytes, to be kept: of each bucket the distance to the one before and its count, 7 bits a byte, low ones first.
     pub fn to_bytes(&self) -> Vec<u8> {
         // A distance and a count are a byte each, or little more.
-        let mut bytes = Vec::with_capacity(self.powers.len() * 3 * PER_POWER);
+        let mut bytes = Vec::with_capacity(self.few.len() * 4 + self.powers.len() * 3 * PER_POWER);
         let mut before = 0;
+        for (bucket, count) in &self.few {
+            let bucket = usize::from(*bucket);
+            varint(&mut bytes, (bucket - before) as u64);
+            varint(&mut bytes, *count);
+            before = bucket;
+        }
         for (power, counts) in &self.powers {
             let first = usize::from(*power) * PER_POWER;
             for (at, count) in counts.iter().enumerate() {
@@ -157,6 +212,10 @@ impl Sketch {
     /// between the bytes of one sketch and those of the next.
     pub fn merge_bytes(&mut self, mut bytes: &[u8]) -> bool {
         let mut bucket = 0_usize;
+        let few = self.powers.is_empty() && bytes.len() <= 2 * FEW_MAX;
+        if !few {
+            self.spread();
+        }
         // Where the bucket before was: most are of the same power.
         let mut near = 0;
         while !bytes.is_empty() {
@@ -170,6 +229,10 @@ impl Sketch {
             bucket = bucket.saturating_add(usize::try_from(distance).unwrap_or(usize::MAX));
             if bucket >= BUCKETS {
                 return false;
+            }
+            if few {
+                self.add_to(bucket, count);
+                continue;
             }
             let power = power_of(bucket);
             if self.powers.get(near).is_none_or(|(known, _)| *known != power) {
@@ -197,14 +260,40 @@ impl Sketch {
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        let mut sketch = Self::default();
-        for part in text.split(',').filter(|part| !part.is_empty()) {
-            let (bucket, count) = part.split_once(':').unwrap_or((part, "1"));
-            let bucket: usize = bucket.parse().ok().filter(|bucket| *bucket < BUCKETS)?;
-            sketch.add_to(bucket, count.parse().ok()?);
+        let mut sketch =
+            Self { few: Vec::with_capacity(FEW_MAX.min(text.len() / 5 + 1)), powers: Vec::new() };
+        let mut rest = text.as_bytes();
+        while let Some((first, more)) = rest.split_first() {
+            if *first == b',' {
+                rest = more;
+                continue;
+            }
+            let bucket = usize::try_from(read_digits(&mut rest)?).ok().filter(|bucket| *bucket < BUCKETS)?;
+            let count = match rest.strip_prefix(b":") {
+                Some(more) => {
+                    rest = more;
+                    read_digits(&mut rest)?
+                }
+                None => 1,
+            };
+            if rest.first().is_some_and(|next| *next != b',') {
+                return None;
+            }
+            sketch.add_to(bucket, count);
         }
         Some(sketch)
     }
+}
+
+/// At least one digit, and a number that fits.
+fn read_digits(rest: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut read) = (0_u64, 0);
+    while let Some(digit) = rest.get(read).filter(|byte| byte.is_ascii_digit()) {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        read += 1;
+    }
+    *rest = &rest[read..];
+    (read > 0).then_some(number)
 }
 
 fn varint(bytes: &mut Vec<u8>, mut number: u64) {
@@ -240,8 +329,22 @@ impl Serialize for Sketch {
 
 impl<'de> Deserialize<'de> for Sketch {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(from)?;
-        Self::from_text(&text).ok_or_else(|| serde::de::Error::custom("not `bucket:count,…`"))
+        from.deserialize_str(Text)
+    }
+}
+
+/// Reads the text where it lies.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Sketch;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("`bucket:count,…`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sketch, E> {
+        Sketch::from_text(text).ok_or_else(|| E::custom("not `bucket:count,…`"))
     }
 }
 
@@ -300,7 +403,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for text in ["\"x\"", "\"1728\"", "\"1:\"", "\"1:-1\""] {
+        for text in [
+            "\"x\"",
+            "\"1728\"",
+            "\"1:\"",
+            "\"1:-1\"",
+            "\":1\"",
+            "\"1:2:3\"",
+            "\"1;2\"",
+            "\"99999999999999999999\"",
+        ] {
             assert!(serde_json::from_str::<Sketch>(text).is_err(), "{text}");
         }
         assert!(!Sketch::default().merge_bytes(&[0x80]));
