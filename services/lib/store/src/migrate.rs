@@ -28,6 +28,7 @@ const SQLITE: &[Step] = &[
     Step { version: 5, name: "rules", text: include_str!("../migrations/sqlite/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/sqlite/0006_watched.sql") },
     Step { version: 7, name: "turn", text: include_str!("../migrations/sqlite/0007_turn.sql") },
+    Step { version: 8, name: "tallies", text: include_str!("../migrations/sqlite/0008_tallies.sql") },
 ];
 const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
@@ -37,6 +38,7 @@ const POSTGRES: &[Step] = &[
     Step { version: 5, name: "rules", text: include_str!("../migrations/postgres/0005_rules.sql") },
     Step { version: 6, name: "watched", text: include_str!("../migrations/postgres/0006_watched.sql") },
     Step { version: 7, name: "turn", text: include_str!("../migrations/postgres/0007_turn.sql") },
+    Step { version: 8, name: "tallies", text: include_str!("../migrations/postgres/0008_tallies.sql") },
 ];
 
 /// How long a replica waits for another one that migrates.

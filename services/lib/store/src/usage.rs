@@ -10,6 +10,7 @@ mod plan;
 mod read;
 mod rows;
 mod seen;
+mod tally;
 mod totals;
 mod write;
 

@@ -26,6 +26,8 @@ on_both! {
     what_a_plan_includes_costs_nothing
     what_was_counted_before_there_were_rollups_stays
     who_counts_beside_another_trusts_no_memory
+    what_was_tallied_is_answered_once_it_is_folded
+    what_was_tallied_counts_against_what_a_plan_includes
     what_was_forgotten_is_not_remembered
 }
 
@@ -353,4 +355,49 @@ async fn what_was_forgotten_is_not_remembered(Fresh { store, .. }: Fresh) {
     let minute = requests(&store, "2026-11-21T10:00:00Z", "2026-11-21T10:01:00Z").await;
     let hour = requests(&store, "2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z").await;
     assert_eq!((minute, hour), (7, 14));
+}
+
+async fn what_was_tallied_is_answered_once_it_is_folded(Fresh { store, url }: Fresh) {
+    let other = Store::open(&url).await.unwrap();
+    let none = Plans::new();
+    let usage = |when: &str, endpoint| counted("polygon", time(when), vec![count(endpoint, "user:ada", 3)]);
+    let one = [
+        (event("u1"), usage("2026-11-21T10:00:30Z", "/a")),
+        (event("u1"), usage("2026-11-21T10:00:30Z", "/a")),
+        (event("u2"), usage("2026-11-21T09:59:30Z", "/b")),
+    ];
+    assert_eq!(store.usage_tally(&one, &none).await.unwrap(), [true, false, true]);
+    assert_eq!(other.usage_tally(&one, &none).await.unwrap(), [false, false, false]);
+    assert_eq!(other.count(&one, &none).await.unwrap(), [false, false, false]);
+    let late = [(event("u3"), usage("2026-11-20T10:00:30Z", "/a"))];
+    assert_eq!(other.usage_tally(&late, &none).await.unwrap(), [true]);
+    let (from, to) = ("2026-11-20T00:00:00Z", "2026-11-22T00:00:00Z");
+    assert_eq!(requests(&store, from, to).await, 0);
+    // Whoever folds takes what all have tallied, once.
+    assert!(store.usage_fold().await.unwrap());
+    assert!(!store.usage_fold().await.unwrap());
+    assert!(!other.usage_fold().await.unwrap());
+    assert_eq!(requests(&other, from, to).await, 9);
+    assert_eq!(requests(&other, "2026-11-21T09:59:00Z", "2026-11-21T10:00:00Z").await, 3);
+    assert_eq!(requests(&other, "2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z").await, 3);
+    assert_eq!(requests(&other, "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z").await, 3);
+    let by = store.usage_by(&integration("polygon"), Facet::Endpoint, time(from), time(to)).await.unwrap();
+    let by: Vec<_> = by.iter().map(|(name, total)| (name.as_str(), total.requests)).collect();
+    assert_eq!(by, [("/a", 6), ("/b", 3)]);
+}
+
+async fn what_was_tallied_counts_against_what_a_plan_includes(Fresh { store, .. }: Fresh) {
+    let plan = Plan { per_month_micros: 0, included_requests: Some(10), included_tokens: None };
+    let plans = Plans::from([(integration("polygon"), plan)]);
+    let at = time("2026-11-21T10:00:30Z");
+    // Counted while there was no plan.
+    let before = [(event("u1"), counted("polygon", at, vec![count("/a", "user:ada", 10)]))];
+    store.usage_tally(&before, &Plans::new()).await.unwrap();
+    let usage = counted("polygon", at, vec![count("/a", "user:ada", 5)]);
+    store.usage_tally(&[(event("u2"), usage.clone())], &plans).await.unwrap();
+    assert!(!store.usage_fold().await.unwrap(), "what has a plan is not put off");
+    let (from, to) = (time("2026-11-21T00:00:00Z"), time("2026-11-22T00:00:00Z"));
+    let total = store.usage_total(&integration("polygon"), from, to).await.unwrap();
+    let costs = before[0].1.counts[0].cost_micros + usage.counts[0].cost_micros;
+    assert_eq!((total.requests, total.cost_micros), (15, costs), "ten were included and are used up");
 }

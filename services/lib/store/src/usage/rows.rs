@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
+use foldhash::fast::RandomState;
 use model::Timestamp;
 
 use super::{Facet, Step, Totals};
@@ -30,7 +31,7 @@ pub(super) struct Key<'e> {
 }
 
 /// What is added, or what rows have.
-pub(super) type Sums<'e> = HashMap<Key<'e>, Totals>;
+pub(super) type Sums<'e> = HashMap<Key<'e>, Totals, RandomState>;
 
 impl<'e> Key<'e> {
     fn owned(self) -> Key<'static> {
@@ -53,7 +54,7 @@ impl<'e> Key<'e> {
 #[derive(Default)]
 pub(crate) struct Remembered {
     turn: i64,
-    rows: HashMap<Key<'static>, Totals>,
+    rows: Sums<'static>,
 }
 
 impl Remembered {
@@ -61,12 +62,12 @@ impl Remembered {
     pub(super) async fn begin(&mut self, tx: &mut Tx) -> Result<Self> {
         let known = std::mem::take(self);
         let turn = tx.one("SELECT turn FROM usage_turn WHERE id = 1", &[]).await?.int("turn")?;
-        Ok(if turn == known.turn { known } else { Self { turn, rows: HashMap::new() } })
+        Ok(if turn == known.turn { known } else { Self { turn, rows: Sums::default() } })
     }
 
     /// Adds sums to what the rows have, and writes them; what is remembered then, once that is committed.
     pub(super) async fn write(self, tx: &mut Tx, sums: &Sums<'_>) -> Result<Self> {
-        let mut rows: HashMap<Key<'_>, Totals> = self.rows;
+        let mut rows: Sums<'_> = self.rows;
         if sums.is_empty() {
             return Ok(Self { turn: self.turn, rows: owned(rows) });
         }
@@ -88,12 +89,12 @@ impl Remembered {
         tx.insert_kept(INSERT, &written, UPDATE).await?;
         let turn = turn(tx).await?;
         if rows.len() > REMEMBERED_MAX {
-            let now: HashMap<Key<'_>, Totals> =
+            let now: Sums<'_> =
                 keys.into_iter().take(REMEMBERED_MAX).filter_map(|key| rows.remove_entry(key)).collect();
             rows = now;
         }
         // Whoever forgets rows does not wait for those who count.
-        let rows = if turn == self.turn + 1 { owned(rows) } else { HashMap::new() };
+        let rows = if turn == self.turn + 1 { owned(rows) } else { Sums::default() };
         Ok(Self { turn, rows })
     }
 }
@@ -103,12 +104,12 @@ pub(super) async fn turn(tx: &mut Tx) -> Result<i64> {
     tx.one("UPDATE usage_turn SET turn = turn + 1 WHERE id = 1 RETURNING turn", &[]).await?.int("turn")
 }
 
-fn owned(rows: HashMap<Key<'_>, Totals>) -> HashMap<Key<'static>, Totals> {
+fn owned(rows: Sums<'_>) -> Sums<'static> {
     rows.into_iter().map(|(key, row)| (key.owned(), row)).collect()
 }
 
 /// Reads the rows that sums are added to and that are not known. Only where there is a row of everything are there others.
-async fn read<'e>(tx: &mut Tx, sums: &Sums<'e>, rows: &mut HashMap<Key<'e>, Totals>) -> Result<()> {
+async fn read<'e>(tx: &mut Tx, sums: &Sums<'e>, rows: &mut Sums<'e>) -> Result<()> {
     let missing: Vec<&Key<'e>> = sums.keys().filter(|key| !rows.contains_key(*key)).collect();
     let wholes: BTreeSet<Key<'e>> =
         missing.iter().map(|key| key.whole()).filter(|key| !rows.contains_key(key)).collect();
@@ -118,7 +119,7 @@ async fn read<'e>(tx: &mut Tx, sums: &Sums<'e>, rows: &mut HashMap<Key<'e>, Tota
     select(tx, others, rows).await
 }
 
-async fn select<'e>(tx: &mut Tx, keys: Vec<Key<'e>>, rows: &mut HashMap<Key<'e>, Totals>) -> Result<()> {
+async fn select<'e>(tx: &mut Tx, keys: Vec<Key<'e>>, rows: &mut Sums<'e>) -> Result<()> {
     for part in keys.chunks(ROWS_PER_READ) {
         let mut select =
             Statement::new("WITH wanted (number, integration, facet, step, start_at, name) AS (VALUES ");

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use model::EventId;
 use model::usage::UsageCounted;
 use sha2::{Digest as _, Sha256};
@@ -42,7 +43,7 @@ pub(super) async fn take_new(tx: &mut Tx, marks: &[Mark]) -> Result<Option<Vec<b
     if has_inbox(tx).await? {
         return Ok(None);
     }
-    let (fresh, new) = first(marks, HashSet::with_capacity(marks.len()));
+    let (fresh, new) = first(marks, HashSet::with_capacity_and_hasher(marks.len(), RandomState::default()));
     let touched = tx.insert_kept(INSERT, &new, " ON CONFLICT DO NOTHING").await?;
     Ok((touched == new.len() as u64).then_some(fresh))
 }
@@ -53,7 +54,7 @@ pub(super) async fn take(
     events: &[(EventId, UsageCounted)],
     marks: &[Mark],
 ) -> Result<Vec<bool>> {
-    let mut known = HashSet::new();
+    let mut known = HashSet::default();
     for part in marks.chunks(ROWS_PER_READ) {
         let mut select = Statement::new("WITH wanted (hour, id) AS (VALUES ");
         for (number, mark) in part.iter().enumerate() {
@@ -92,7 +93,7 @@ async fn has_inbox(tx: &mut Tx) -> Result<bool> {
 }
 
 /// For each mark whether it is not known and comes for the first time; and the rows of those, neighbours beside each other.
-fn first(marks: &[Mark], mut known: HashSet<Mark>) -> (Vec<bool>, Vec<[Value; 2]>) {
+fn first(marks: &[Mark], mut known: HashSet<Mark, RandomState>) -> (Vec<bool>, Vec<[Value; 2]>) {
     let fresh: Vec<bool> = marks.iter().map(|mark| known.insert(*mark)).collect();
     let mut new: Vec<Mark> =
         marks.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(mark, _)| *mark).collect();
