@@ -1,7 +1,7 @@
 //! Consumers whose messages are handled many at once: where a transaction costs more than what it writes.
 //!
-//! As many as have come are one batch, up to a bound in number and bytes; the first waits for others only for a moment. Two
-//! batches are in work at most, so that one is read while the other is written. Each message has its own outcome. A handler
+//! As many as have come are one batch, up to a bound in number and bytes; the first waits for others only for a moment. Four
+//! batches are in work at most, so that some are read while another is written or acknowledged. Each message has its own outcome. A handler
 //! may see an event twice. A handler that panics makes a retry of the whole batch.
 
 use std::future::Future;
@@ -25,9 +25,9 @@ use crate::table::Durable;
 use crate::telemetry;
 
 /// Batches that are in work at the same time.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 /// Bytes of messages after which a batch is full: what is made of them takes some times as much memory.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long the first message of a batch waits for more, in milliseconds.
 const GATHER_MS: u64 = 20;
 
@@ -43,7 +43,7 @@ pub struct Batches<H> {
 type Batch = Vec<jetstream::Message>;
 
 impl Bus {
-    /// Handles the messages of a durable consumer of the table together, at most `max` (1 to half of what may be
+    /// Handles the messages of a durable consumer of the table together, at most `max` (1 to a quarter of what may be
     /// unanswered) at once. The handler answers with an outcome for each message, in their order; one without an outcome
     /// is tried again.
     pub fn consume_batches<H, F>(&self, durable: &'static Durable, max: usize, handler: H) -> Batches<H>
