@@ -1,30 +1,36 @@
-//! Takes events: counts each once, many in one transaction, then looks whether a quota has come near its limit.
+//! Takes events: counts each once, many in one transaction, then looks for models without a price.
 //!
 //! The second time is harmless: the database knows the event. Notices are looked at also then, because the program may have
-//! died between counting and giving notice. What cannot be counted together is counted one by one, so that one event that
+//! died between counting and giving notice. What was counted is in answers once it is folded (`fold`). What cannot be counted together is counted one by one, so that one event that
 //! the database refuses takes no other with it.
-
-use std::collections::BTreeMap;
 
 use bus::{Message, Outcome};
 use metrics::counter;
+use model::EventId;
 use model::usage::UsageCounted;
-use model::{EventId, IntegrationId, Timestamp};
 use store::Plans;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::COUNTED;
-use crate::{Meter, notice, unpriced};
+use crate::{Meter, unpriced};
 
-/// Counts a batch on a task of its own, so that one is read and added up while another is written and a third is pulled.
+/// Counts a batch on a thread of its own, so that one is read and added up while another is written and a third is pulled:
+/// a batch takes long enough to hold up whatever shares a thread with it. Given up when this is dropped.
 pub(crate) async fn count(meter: &Meter, messages: Vec<Message>) -> Vec<Outcome> {
     let meter = meter.clone();
-    let counting = tokio::spawn(async move { together(&meter, &messages).await });
-    match AbortOnDropHandle::new(counting).await {
-        Ok(outcomes) => outcomes,
+    let given_up = CancellationToken::new();
+    let _drop = given_up.clone().drop_guard();
+    let runtime = Handle::current();
+    let counting = tokio::task::spawn_blocking(move || {
+        runtime.block_on(given_up.run_until_cancelled(together(&meter, &messages)))
+    });
+    match counting.await {
+        // Whatever has no outcome comes again.
+        Ok(outcomes) => outcomes.unwrap_or_default(),
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The process stops: whatever has no outcome comes again.
+            // The process stops.
             Err(_) => Vec::new(),
         },
     }
@@ -56,8 +62,11 @@ async fn together(meter: &Meter, messages: &[Message]) -> Vec<Outcome> {
     }
     let done = events.iter().zip(&places).filter(|(_, place)| outcomes[**place] == Outcome::Done);
     let done: Vec<&UsageCounted> = done.map(|((_, usage), _)| usage).collect();
-    if let Err(error) = look(meter, &done).await {
-        tracing::warn!(error = format!("{error:#}"), "Quotas could not be looked at; trying again.");
+    if let Err(error) = unpriced::look(meter, &done).await {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "Models without a price could not be told; trying again."
+        );
         for place in places {
             if outcomes[place] == Outcome::Done {
                 outcomes[place] = Outcome::Retry;
@@ -69,8 +78,9 @@ async fn together(meter: &Meter, messages: &[Message]) -> Vec<Outcome> {
 
 /// Writes events; what becomes of them where that fails.
 async fn write(meter: &Meter, events: &[(EventId, UsageCounted)], plans: &Plans) -> Result<(), Outcome> {
-    match meter.store.count(events, plans).await {
+    match meter.store.usage_tally(events, plans).await {
         Ok(new) => {
+            meter.tallied.notify_one();
             let new = new.iter().filter(|new| **new).count();
             counter!(COUNTED, "outcome" => "new").increment(new as u64);
             counter!(COUNTED, "outcome" => "seen").increment((events.len() - new) as u64);
@@ -79,19 +89,6 @@ async fn write(meter: &Meter, events: &[(EventId, UsageCounted)], plans: &Plans)
         Err(error) if error.is_transient() => Err(Outcome::Retry),
         Err(error) => Err(Outcome::Reject(error.to_string())),
     }
-}
-
-/// Looks at each integration once, at its latest moment.
-async fn look(meter: &Meter, counted: &[&UsageCounted]) -> anyhow::Result<()> {
-    let mut latest: BTreeMap<&IntegrationId, Timestamp> = BTreeMap::new();
-    for usage in counted {
-        let at = latest.entry(&usage.integration).or_insert(usage.to);
-        *at = usage.to.max(*at);
-    }
-    for (integration, at) in latest {
-        notice::look(meter, integration, at).await?;
-    }
-    unpriced::look(meter, counted).await
 }
 
 /// The plans of integrations that have one.

@@ -15,6 +15,7 @@ mod anomalies;
 mod answer;
 mod budget;
 mod count;
+mod fold;
 mod forecasts;
 mod keep;
 mod limits;
@@ -54,7 +55,9 @@ struct Meter {
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
     forecasts: forecasts::Forecasts,
     ledgers: rules::Ledgers,
-    /// Rung when something new was counted.
+    /// Rung when something was tallied.
+    tallied: Arc<Notify>,
+    /// Rung when something new is in the figures.
     fresh: Arc<Notify>,
 }
 
@@ -70,6 +73,7 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
         snapshot,
         forecasts,
         ledgers: rules::Ledgers::default(),
+        tallied: Arc::default(),
         fresh: Arc::default(),
     };
 
@@ -80,6 +84,13 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
             async move { count::count(&meter, messages).await }
         })
         .until(stopping.clone());
+    // What is counted last is folded, too.
+    let counted = CancellationToken::new();
+    let fold = fold::run(meter.clone(), counted.clone());
+    let count = async move {
+        let _counted = counted.drop_guard();
+        count.await
+    };
     let keep = keep::sweep(meter.clone(), stopping.clone());
     let answers = answer::answers(meter.clone(), stopping.clone());
     let sweep = notice::sweep(meter.clone(), stopping.clone());
@@ -88,9 +99,10 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let ledgers = rules::follow(meter.clone(), stopping.clone());
     let uptime = uptime::run(meter.clone(), stopping.clone());
     let trials = rules::answers(meter, stopping);
-    let (count, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials) =
-        tokio::join!(count, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials);
+    let (count, fold, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials) =
+        tokio::join!(count, fold, keep, answers, sweep, anomalies, rules, ledgers, uptime, trials);
     count?;
+    fold?;
     keep?;
     answers?;
     anomalies?;

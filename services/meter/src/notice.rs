@@ -1,4 +1,4 @@
-//! Shows how far quotas are used, as metrics, and wakes whoever looks at rules.
+//! Shows how far quotas are used, as metrics.
 //!
 //! It tells nobody: rules do (`rules`). It also forgets what was said once, so that the table of notices has a bound.
 
@@ -16,12 +16,6 @@ use crate::{Meter, window};
 const EVERY: Duration = Duration::from_secs(5);
 /// How long notices are remembered: longer than the longest window.
 const REMEMBERED: Duration = Duration::from_secs(40 * 24 * 3600);
-
-/// Says that something new was counted, so that rules are looked at soon.
-pub(crate) fn look(meter: &Meter, _: &IntegrationId, _: Timestamp) -> std::future::Ready<anyhow::Result<()>> {
-    meter.fresh.notify_one();
-    std::future::ready(Ok(()))
-}
 
 /// Shows quotas until told to stop.
 pub(crate) async fn sweep(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
