@@ -59,6 +59,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table of values reads better")]
     fn check(with: Value, pointers: &[&str]) {
         let mut quota = json!({"name": "a", "requests": 10});
         with.as_object().expect("members").iter().for_each(|(name, value)| quota[name] = value.clone());
