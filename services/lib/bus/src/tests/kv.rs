@@ -108,6 +108,27 @@ async fn a_watch_begins_with_what_is_there_and_survives_the_server() {
 }
 
 #[tokio::test]
+async fn what_is_written_for_a_time_ends_by_itself_and_a_watch_sees_its_own_keys() {
+    let town = Town::start().await;
+    let kv = town.bus.bucket(Bucket::Quota).await.expect("opens");
+    kv.put("mine", &1).await.expect("written");
+    let short = Duration::from_millis(10);
+    kv.update_for("mine.a", &2, 0, short).await.expect("written");
+    let mut below = kv.watch_below::<u32>("mine");
+    kv.put("other.a", &3).await.expect("written");
+    assert!(matches!(kv.update_for("mine.a", &4, 0, short).await, Err(Error::Conflict { .. })));
+    let change = soon("value", below.next()).await;
+    assert!(matches!(&change, Some(Change::Put { key, value: 2, .. }) if key == "mine.a"), "{change:?}");
+    let change = soon("end", below.next()).await;
+    assert_eq!(change, Some(Change::Deleted { key: "mine.a".to_owned() }));
+    let (now, revision) = kv.look::<u32>("mine.a").await.expect("read");
+    assert_eq!(now, None);
+    kv.update_for("mine.a", &5, revision, Duration::from_secs(60)).await.expect("written again");
+    let change = soon("value", below.next()).await;
+    assert!(matches!(change, Some(Change::Put { value: 5, .. })), "{change:?}");
+}
+
+#[tokio::test]
 async fn a_watch_leaves_out_what_it_cannot_read() {
     let town = Town::start().await;
     let kv = town.bus.bucket(Bucket::Config).await.expect("opens");
