@@ -41,7 +41,7 @@ pub(crate) async fn enter(
 ) -> Result<Held, Limited> {
     let (under, now_ms) = (limits.under(asked), steady::now_ms());
     let held = |hold| Held { hold, limits: limits.clone() };
-    let waited = under.iter().find(|(_, kept, _)| kept.queue.is_waited());
+    let waited = under.iter().find(|(place, kept, _)| limits.is_waited(*place, kept));
     let refusal = match (waited, limits.is_paused(now_ms)) {
         (None, false) => match limits.take(&under, now_ms) {
             Ok(hold) => return Ok(held(hold)),

@@ -189,6 +189,12 @@ impl Limits {
         counting.map(|rule| rule.amount / 2).fold(self.output, u64::min)
     }
 
+    /// Whether somebody waits for what is kept at a place: whoever comes then comes after.
+    pub(super) fn is_waited(&self, place: usize, kept: &Kept) -> bool {
+        // Of those that all share not even that is looked at: it would be one more line that is in no cache.
+        Purses::shared(self, place).map_or_else(|| kept.queue.is_waited(), Purse::is_waited)
+    }
+
     /// Whether the provider wants no calls.
     pub(super) fn is_paused(&self, now_ms: u64) -> bool {
         now_ms < self.paused_until_ms.load(Relaxed)

@@ -207,6 +207,11 @@ impl Purse {
         over
     }
 
+    /// Whether calls wait for it.
+    pub(crate) fn is_waited(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     /// What can be spent now.
     pub(crate) fn balance(&self) -> u64 {
         self.word.load(Acquire) & BALANCE

@@ -93,7 +93,7 @@ impl Queue {
 
     /// Whether somebody waits: whoever comes then comes after.
     pub(crate) fn is_waited(&self) -> bool {
-        self.purse.waiting.load(Relaxed) > 0
+        self.purse.is_waited()
     }
 
     /// How many wait.
