@@ -15,7 +15,10 @@ use utoipa::openapi::{OpenApi, Paths, RefOr};
 
 /// The parameters of every path and method, as the router writes paths.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Parameters(Arc<BTreeMap<String, Vec<(Method, Vec<String>)>>>);
+pub(crate) struct Parameters(Arc<BTreeMap<String, Methods>>);
+
+/// The parameters of each method of a path.
+type Methods = Vec<(Method, Vec<String>)>;
 
 impl Parameters {
     /// Those of a document.
@@ -42,7 +45,7 @@ impl Parameters {
     }
 }
 
-fn methods(item: &PathItem) -> Vec<(Method, Vec<String>)> {
+fn methods(item: &PathItem) -> Methods {
     let all = [
         (Method::GET, &item.get),
         (Method::POST, &item.post),
