@@ -15,17 +15,28 @@ const WAITS_MAX: Duration = Duration::from_millis(500);
 /// When nothing was tallied for so long, there is nothing to wait for.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// Pause before what failed is tried again: the database may be away for long.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// Folds until told to stop, then once more; for the first time at once.
 pub(crate) async fn run(meter: Meter, stopping: CancellationToken) -> anyhow::Result<()> {
     meter.tallied.notify_one();
+    let mut fails = false;
     loop {
         let stops = stopping.run_until_cancelled(more(&meter)).await.is_none();
         match meter.store.usage_fold().await {
-            Ok(true) => meter.fresh.notify_one(),
-            Ok(false) => {}
+            Ok(added) => {
+                fails = false;
+                if added {
+                    meter.fresh.notify_one();
+                }
+            }
             Err(error) => {
-                tracing::warn!(error = %error, "What was counted could not be added up; trying again.");
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::warn!(error = %error, "What was counted could not be added up; trying again.");
+                }
                 meter.tallied.notify_one();
+                stopping.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
             }
         }
         if stops {
