@@ -9,28 +9,20 @@ use metrics::counter;
 use model::EventId;
 use model::usage::UsageCounted;
 use store::Plans;
-use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::telemetry::COUNTED;
 use crate::{Meter, unpriced};
 
-/// Counts a batch on a thread of its own, so that one is read and added up while another is written and a third is pulled:
-/// a batch takes long enough to hold up whatever shares a thread with it. Given up when this is dropped.
+/// Counts a batch on a task of its own, so that one is read and added up while another is written and a third is pulled.
 pub(crate) async fn count(meter: &Meter, messages: Vec<Message>) -> Vec<Outcome> {
     let meter = meter.clone();
-    let given_up = CancellationToken::new();
-    let _drop = given_up.clone().drop_guard();
-    let runtime = Handle::current();
-    let counting = tokio::task::spawn_blocking(move || {
-        runtime.block_on(given_up.run_until_cancelled(together(&meter, &messages)))
-    });
-    match counting.await {
-        // Whatever has no outcome comes again.
-        Ok(outcomes) => outcomes.unwrap_or_default(),
+    let counting = tokio::spawn(async move { together(&meter, &messages).await });
+    match AbortOnDropHandle::new(counting).await {
+        Ok(outcomes) => outcomes,
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The process stops.
+            // The process stops: whatever has no outcome comes again.
             Err(_) => Vec::new(),
         },
     }
