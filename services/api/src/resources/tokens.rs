@@ -199,8 +199,7 @@ pub(crate) async fn patch(
         matching(&headers, kept.revision)?;
         let Editable { priority } = patched(&Editable { priority: kept.body.priority }, &patch)?;
         let body = stored(&Token { priority, ..kept.body.clone() })?;
-        let write =
-            Write::Update { kind: Kind::Token, id: id.clone(), body, expected: Some(kept.revision) };
+        let write = Write::Update { kind: Kind::Token, id: id.clone(), body, expected: Some(kept.revision) };
         Ok(Decision::write(write, deed.clone(), ()))
     })
     .await?;
