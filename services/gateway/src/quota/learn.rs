@@ -33,8 +33,9 @@ impl Slot {
             if kept.heard_ms.fetch_max(sent_ms, Relaxed) > sent_ms {
                 continue;
             }
-            // Beyond what we know, somebody else spent it: all gateways are told.
-            if purse.heed(left, now_ms) > 0 && rule.is_calendar {
+            // Beyond what we know, somebody else spent it: all gateways are told, before they lease what is not there.
+            let is_news = left < purse.remaining().0;
+            if (purse.heed(left, now_ms) > 0 || is_news) && rule.is_calendar {
                 kept.say(rule.amount.saturating_sub(left));
                 limits.book.ring();
             }
