@@ -15,9 +15,13 @@ mod distributed;
 #[cfg(test)]
 mod each_part;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod learning;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]
