@@ -121,7 +121,8 @@ class House:
         """The two jobs: `/p/bare`, and `/r/all` with two members, quotas that are never reached, cost and a cache."""
         base = f"http://127.0.0.1:{origin}"
         self.integrate("bare", base)
-        quotas = [{"name": name, "requests": 10**12, "per": name} for name in ("minute", "day", "month")]
+        zones = {"minute": {}, "day": {"timezone": "UTC"}, "month": {"timezone": "UTC"}}
+        quotas = [{"name": name, "requests": 4 * 10**9, "per": name} | zone for name, zone in zones.items()]
         for name in ("one", "two"):
             self.integrate(name, base, quotas=quotas, cost={"per_request_micros": 7}, labels={"team": "bench"})
         self.route("all", ["one", "two"], cache={"ttl_secs": 60, "stale_if_error_secs": 60})
