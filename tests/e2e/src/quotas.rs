@@ -235,7 +235,8 @@ async fn a_provider_that_wants_no_calls_for_a_time_is_not_probed_meanwhile() {
     })
     .await;
     let ping = async || admin.get("/integrations/poly/ping").await.1;
-    let heeded = |pong: &Value| pong["detail"].as_str().is_some_and(|detail| detail.contains("wants no calls"));
+    let heeded =
+        |pong: &Value| pong["detail"].as_str().is_some_and(|detail| detail.contains("wants no calls"));
     until("probes heed it", async || heeded(&ping().await).then_some(())).await;
     let seen = outside.instance("poly").counts().total;
     for _ in 0..3 {
