@@ -388,7 +388,9 @@ impl Sent {
         match outcome {
             Ok(judged) => {
                 integration.gate.saw(judged.reason, judged.retry_after);
-                integration.pause.saw(judged.reason, judged.retry_after);
+                // What pages say is a guess; who names a time himself means it.
+                let named = judged.retry_after.filter(|_| judged.names_wait);
+                integration.pause.saw(judged.reason, named);
                 hear(integration, &judged, account, self.sent_at, self.sent_ms);
                 if key.as_ref().is_some_and(|key| key.signs()) {
                     let (sent, received) = (self.sent_at.as_millis(), Timestamp::now().as_millis());

@@ -34,6 +34,8 @@ pub(crate) struct Judged {
     pub(crate) reason: Option<Reason>,
     /// How long the provider asks to wait.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether this answer named that time; else it is what the provider's pages say.
+    pub(crate) names_wait: bool,
 }
 
 /// Judges an answer. An error: its body broke off while it was held.
@@ -54,18 +56,18 @@ pub(crate) async fn judge(
     // Redirects are not followed and are no trouble of the provider; nor is a change of protocol that was asked for.
     if head.status.is_redirection() || head.status.is_informational() {
         let rest = (!whole).then_some(body);
-        return Ok(Judged { head, held, rest, reason: None, retry_after: None });
+        return Ok(Judged { head, held, rest, reason: None, retry_after: None, names_wait: false });
     }
     // The APIs of the catalogue answer no pages: what does is a guard or a portal on the way, whatever its status.
     if head.status == StatusCode::OK && !provider.is_custom() && media_type(&head.headers) == "text/html" {
         let rest = (!whole).then_some(body);
         let reason = Some(Reason::UpstreamError);
-        return Ok(Judged { head, held, rest, reason, retry_after: None });
+        return Ok(Judged { head, held, rest, reason, retry_after: None, names_wait: false });
     }
     // The plain case: a good answer of a provider that tells errors by their status.
     if head.status.is_success() && !provider.has_rule_for(status) {
         let rest = (!whole).then_some(body);
-        return Ok(Judged { head, held, rest, reason: None, retry_after: None });
+        return Ok(Judged { head, held, rest, reason: None, retry_after: None, names_wait: false });
     }
     let pairs: Vec<(&str, &str)> =
         head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -80,7 +82,8 @@ pub(crate) async fn judge(
     let rest = (!whole).then_some(body);
     let garbled = || whole && is_garbled(&head.headers, &held);
     let reason = verdict.reason.or_else(|| garbled().then_some(Reason::UpstreamError));
-    Ok(Judged { head, held, rest, reason, retry_after: verdict.retry_after })
+    let catalogue::Verdict { retry_after, names_wait, .. } = verdict;
+    Ok(Judged { head, held, rest, reason, retry_after, names_wait })
 }
 
 /// Whether a whole body says that it is JSON, and is not.

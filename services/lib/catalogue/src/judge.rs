@@ -40,6 +40,8 @@ pub struct Verdict {
     pub detail: Option<String>,
     /// How long the provider asks to wait; at most [`crate::RETRY_AFTER_MAX`].
     pub retry_after: Option<Duration>,
+    /// Whether this answer named that time; else it is what the provider's pages say.
+    pub names_wait: bool,
 }
 
 /// Judges an answer by a provider's rules.
@@ -61,7 +63,7 @@ pub fn judge_probe(provider: &Provider, probe: &Probe, answer: &Answer<'_>) -> V
         _ => "the probe's answer is not what it documents",
     };
     let detail = sentence(provider, what, answer.status);
-    Verdict { reason: Some(problem), detail: Some(detail), retry_after: None }
+    Verdict { reason: Some(problem), detail: Some(detail), ..Verdict::default() }
 }
 
 /// What a status means when no rule fits.
@@ -141,10 +143,12 @@ fn judge_body(provider: &Provider, answer: &Answer<'_>, body: &Body<'_>) -> Verd
     let said =
         || rule.and_then(|rule| rule.retry_from.as_ref()).and_then(|from| said_wait(from, answer, body));
     let preset = || rule.and_then(|rule| rule.retry_after_secs).map(|secs| Duration::from_secs(secs.into()));
+    let named = asked.or_else(said);
     Verdict {
         reason: Some(reason),
         detail: Some(sentence(provider, &what.replace('_', " "), answer.status)),
-        retry_after: asked.or_else(said).or_else(preset).map(|wait| wait.min(wait::RETRY_AFTER_MAX)),
+        retry_after: named.or_else(preset).map(|wait| wait.min(wait::RETRY_AFTER_MAX)),
+        names_wait: named.is_some(),
     }
 }
 

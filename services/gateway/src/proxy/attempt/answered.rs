@@ -64,7 +64,7 @@ pub(super) fn answered(
     listener: Option<&Listener>,
     operates: bool,
 ) -> Tried {
-    let Judged { mut head, held, mut rest, reason, retry_after } = judged;
+    let Judged { mut head, held, mut rest, reason, retry_after, .. } = judged;
     let status = head.status.as_u16();
     let may_keep = reason.is_none() && crate::cache::is_whole(&head, operates);
     let length = head.headers.get(CONTENT_LENGTH).cloned();

@@ -104,8 +104,14 @@ impl Whole {
         }
         let reader = Reader::of(call, integration);
         let may_keep = self.may_keep || (reader.is_some() && crate::cache::is_whole(&self.head, true));
-        let mut judged =
-            Judged { head: self.head.clone(), held: part, rest: None, reason: None, retry_after: None };
+        let mut judged = Judged {
+            head: self.head.clone(),
+            held: part,
+            rest: None,
+            reason: None,
+            retry_after: None,
+            names_wait: false,
+        };
         if let Some(reader) = reader {
             judged = reader.read(judged).await.ok().filter(|judged| judged.reason.is_none())?;
         }
