@@ -104,19 +104,19 @@ impl Unasked {
     }
 }
 
-/// Asks nobody who said that he wants no calls for a time: whoever asks meanwhile may be banned for longer. What he said is
-/// what there is to see.
+/// Asks nobody who bans us: whoever asks meanwhile is banned for longer. What he said is what there is to see. One who wants
+/// fewer calls for a time is asked: that costs nothing, and shows when he takes calls again.
 async fn heed(prober: &Prober, it: &Integration, with: &With<'_>) -> Result<(), Trouble> {
     let With::Active(key) = with else { return Ok(()) };
     let version = key.and_then(|key| key.version);
     let Some(key) = question::pause(prober.catalogue, it, version) else { return Ok(()) };
     match prober.till.paused(&key).await {
-        None => Ok(()),
-        Some((reason, left_ms)) => {
+        Some((reason @ Reason::Banned, left_ms)) => {
             let secs = left_ms.div_ceil(1_000);
-            let why = format!("the provider wants no calls for another {secs} s: it was not asked");
+            let why = format!("the provider bans us for another {secs} s: it was not asked");
             Err(Trouble::Seen(reason, why))
         }
+        _ => Ok(()),
     }
 }
 

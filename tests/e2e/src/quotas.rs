@@ -223,32 +223,29 @@ async fn the_end_of_trouble_is_found_soon_though_a_limit_leaves_few_probes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_wants_no_calls_for_a_time_is_not_probed_meanwhile() {
-    let poly = InstanceConfig::new("poly", "polygon").key("api_key", key_of("poly")).limit(FEW, 3_600);
-    let outside = Standins::start(Config::default().with(poly)).await.expect("the stand-ins start");
+async fn a_provider_that_bans_us_is_not_probed_meanwhile() {
+    let outside = outside(&[("poly", "polygon")]).await;
     let house = House::start().await;
     let admin = house.admin.clone();
     admin.integrate(&outside, "poly", "polygon").await;
-    until("it refuses", async || {
-        let answer = admin.call(Method::GET, PATH).send().await.ok()?;
-        (answer.status() == 429 && answer.headers().contains_key("retry-after")).then_some(())
-    })
-    .await;
+    let call = async || admin.call(Method::GET, PATH).send().await.expect("the gateway answers");
+    until("it is called", async || (call().await.status() == 200).then_some(())).await;
+    let ban = Mode::Status { status: 418, retry_after_secs: Some(600), body: None };
+    outside.instance("poly").switch(ban).await;
+    assert_eq!(call().await.status(), 418);
     let ping = async || admin.get("/integrations/poly/ping").await.1;
-    let heeded =
-        |pong: &Value| pong["detail"].as_str().is_some_and(|detail| detail.contains("wants no calls"));
+    let heeded = |pong: &Value| pong["detail"].as_str().is_some_and(|detail| detail.contains("bans us"));
     until("probes heed it", async || heeded(&ping().await).then_some(())).await;
     let seen = outside.instance("poly").counts().total;
     for _ in 0..3 {
         let pong = ping().await;
-        assert!(heeded(&pong) && pong["health"] == "degraded", "{pong}");
+        assert!(heeded(&pong) && pong["reason"] == "banned", "{pong}");
     }
-    let shown = until("it is shown so", async || {
+    until("it is shown so", async || {
         let (_, shown) = admin.get("/integrations/poly").await;
-        (shown["health"] == "degraded").then_some(shown)
+        (shown["health"] == "down" && shown["reason"] == "banned").then_some(())
     })
     .await;
-    assert_eq!(shown["reason"], "throttled_burst", "{shown}");
     assert_eq!(outside.instance("poly").counts().total, seen);
     house.stop().await;
 }
