@@ -25,6 +25,10 @@ use model::quota::window::Window;
 pub(crate) const ASK_MS: u64 = 1_000;
 /// Between two asks that hope for what others may give back, in milliseconds.
 pub(crate) const HOPE_MS: u64 = 3_000;
+/// The same where units come home within [`SOON_HOME_MS`]: a call may wait for the one that a probe has just taken.
+pub(crate) const SOON_MS: u64 = 500;
+/// What comes home so soon is asked for more often, in milliseconds.
+const SOON_HOME_MS: u64 = 2_000;
 /// How often `tick` wants to be called while a limit is in use, in milliseconds.
 pub(crate) const TICK_MS: u64 = 100;
 /// How long before and after the end of a calendar window nothing is spent, in milliseconds: the provider's clock and the
@@ -131,7 +135,11 @@ impl Keeper {
     /// Whether the ledger should be asked now. Whoever is told so asks.
     pub(crate) fn is_due(&mut self, steady_ms: u64) -> bool {
         let since = self.asked_ms.map(|asked| steady_ms.saturating_sub(asked));
-        let pause = if self.in_vain { HOPE_MS } else { ASK_MS };
+        let pause = match self.in_vain {
+            true if self.comes_soon() => SOON_MS,
+            true => HOPE_MS,
+            false => ASK_MS,
+        };
         let needs =
             if self.limit.renews() { self.share_needs(steady_ms) } else { self.window_needs(steady_ms) };
         let due = match (needs, since) {
@@ -145,6 +153,11 @@ impl Keeper {
             self.asked_ms = Some(steady_ms);
         }
         due
+    }
+
+    /// Whether what others have in use comes home before a call that waits for it gives up.
+    fn comes_soon(&self) -> bool {
+        self.limit.renews() && self.limit.home_ms() <= SOON_HOME_MS
     }
 
     /// What to write, given what was read. Nothing: it is as it should be.
