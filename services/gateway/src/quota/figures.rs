@@ -13,10 +13,6 @@ use super::held::Held;
 use super::limits::{Asked, Limits};
 use super::steady;
 
-/// Memory as the program has it.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Limits in all.
 const LIMITS: usize = 10_000;
 /// Calls that are measured, on each core.
