@@ -37,6 +37,8 @@ pub(crate) const GUARD_MS: u64 = 250;
 /// Who begins to spend asks for up to so many units at once: a few calls that come together do not wait for each other's
 /// grants.
 const BEGIN_MAX: u64 = 16;
+/// Or for this part of what is left, where that is more: where there is plenty a burst does not wait, and a crash loses little.
+const BEGIN_PLENTY: u64 = 1_024;
 /// For how long a unit is kept at hand for a limit that nobody uses, in milliseconds.
 pub(crate) const IDLE_MS: u64 = 600_000;
 
@@ -261,6 +263,11 @@ impl Keeper {
         self.me = Holder::new(&self.gateway, self.epoch);
         (self.granted, self.returned, self.told) = (0, 0, 0);
     }
+}
+
+/// For how much whoever begins may ask where so much is left.
+fn begin(left: u64) -> u64 {
+    BEGIN_MAX.max(left / BEGIN_PLENTY)
 }
 
 /// What a keeper wants of its ledger.

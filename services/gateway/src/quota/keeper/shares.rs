@@ -7,7 +7,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, BEGIN_MAX, HOPE_MS, IDLE_MS, Keeper, Needs};
+use super::{ASK_MS, HOPE_MS, IDLE_MS, Keeper, Needs, begin};
 use model::quota::ESTIMATE_MS;
 use model::quota::clock::Now;
 use model::quota::ledger::{Lease, Ledger, SHARE_MS};
@@ -99,7 +99,7 @@ impl Keeper {
         let units = self.share.units;
         if refused > 0 {
             let at_once = if self.limit.home_ms() <= SOON_MS { ledger.left() } else { ledger.left() / 2 };
-            let more = units.saturating_mul(STEP).max(units + refused).max(BEGIN_MAX.min(at_once));
+            let more = units.saturating_mul(STEP).max(units + refused).max(begin(ledger.left()).min(at_once));
             self.share.grown = self.share.grown.max(more).min(amount);
         } else if !is_starved {
             self.share.grown = 0;

@@ -49,6 +49,7 @@ fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
     for (mut keeper, most) in [
         (day(25), 2),
         (day(500), 16),
+        (day(500_000), 488),
         (
             Keeper::new(
                 Limit { name: "m".to_owned(), amount: 120, span: a_minute.clone(), replicas: Some(4) },

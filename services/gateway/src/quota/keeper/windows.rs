@@ -5,7 +5,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, BEGIN_MAX, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs};
+use super::{ASK_MS, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs, begin};
 use model::quota::clock::Now;
 use model::quota::ledger::{Ledger, certain};
 
@@ -93,7 +93,7 @@ impl Keeper {
         let others =
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
-        let begin = (ledger.left() / (BEGIN_PART * all)).min(BEGIN_MAX);
+        let begin = (ledger.left() / (BEGIN_PART * all)).min(begin(ledger.left() / all));
         let wanted = if refused > 0 { target.saturating_mul(2).max(refused).max(begin) } else { target };
         if refused == 0 && self.is_spare(steady_ms) {
             self.returned += self.purse.withdraw(balance.saturating_sub(target));
