@@ -9,7 +9,7 @@ use model::forecast::{Forecast, Missing};
 use model::integration::{Ratio, Window};
 use model::quota::clock::Now;
 use model::quota::ledger::Ledger;
-use model::quota::{Kind, Limit, Quota, Scope, Span, keep, key};
+use model::quota::{Kind, Limit, Quota, Span, keep, key};
 
 use crate::window::{self, Span as Between};
 use crate::{Meter, forecasts};
@@ -46,11 +46,8 @@ async fn one(
     is_kept: bool,
 ) -> anyhow::Result<Option<(QuotaUse, Option<Between>)>> {
     let (id, now) = (&question.integration, question.now);
-    let owner = match (&question.key, quota.scope) {
-        (Some(key), Scope::Credential) => format!("key/{key}"),
-        _ => id.to_string(),
-    };
-    let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
+    let owner = key::owner(id, question.key.as_ref(), quota.scope);
+    let has_parts = quota.scope.has_parts();
     let Some(key) = key::of(&owner, &key::limit(limit, has_parts), None) else { return Ok(None) };
     // What several integrations share is the smallest of what they say, as the ledger knows it.
     let ledger = meter.ledgers.of(&key).map(|ledger| (ledger.limit.min(limit.amount), ledger));

@@ -70,7 +70,7 @@ fn due(it: &Integration, quota: &Quota, asked: &Asked<'_>) -> Option<Due> {
         _ => weight,
     };
     let name = key::limit(&limit, part.is_some());
-    let key = key::of(&key::owner(it, quota.scope), &name, part)?;
+    let key = key::of(&key::owner(&it.id, it.key.as_ref(), quota.scope), &name, part)?;
     Some(Due { name: quota.name.clone(), key, limit, units })
 }
 
@@ -81,7 +81,11 @@ pub(crate) fn agree(dues: &mut [Due], catalogue: &Catalogue, snapshot: &Snapshot
         let Ok(provider) = catalogue.callable(other.provider.as_str()) else { continue };
         for quota in provider.quotas_of(other).iter().filter(|quota| quota.scope == Scope::Credential) {
             let Ok(limit) = quota::keep(quota, 1) else { continue };
-            let key = key::of(&key::owner(other, quota.scope), &key::limit(&limit, false), None);
+            let key = key::of(
+                &key::owner(&other.id, other.key.as_ref(), quota.scope),
+                &key::limit(&limit, false),
+                None,
+            );
             for due in dues.iter_mut().filter(|due| Some(&due.key) == key.as_ref()) {
                 due.limit.amount = due.limit.amount.min(limit.amount);
             }

@@ -95,7 +95,7 @@ pub(crate) fn dues(
 /// Under which key it is written that the provider wants no calls with this version of the integration's key.
 pub(crate) fn pause(catalogue: &Catalogue, it: &Integration, version: Option<u32>) -> Option<String> {
     let scope = provider(catalogue, it)?.refuses_together(it);
-    quota::pause::key(&quota::key::owner(it, scope), version)
+    quota::pause::key(&quota::key::owner(&it.id, it.key.as_ref(), scope), version)
 }
 
 /// The catalogue's question about an integration, and the path that is asked.

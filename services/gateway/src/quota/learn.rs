@@ -10,7 +10,7 @@ use std::time::Duration;
 use catalogue::Hint;
 use http::HeaderMap;
 use model::health::Reason;
-use model::quota::{Scope, Unit};
+use model::quota::Unit;
 
 use super::held::{Held, Slot};
 use super::limits::Rule;
@@ -56,7 +56,7 @@ impl Slot {
 
 /// Whether a provider can count for it: it knows no callers of ours.
 fn is_shared(rule: &Rule) -> bool {
-    matches!(rule.quota.scope, Scope::Integration | Scope::Credential) && rule.quota.paths.is_empty()
+    !rule.quota.scope.has_parts() && rule.quota.paths.is_empty()
 }
 
 fn spoken_of<'h, 'a>(rule: &Rule, hints: &'h [Hint<'a>], rules: &[Rule]) -> Option<&'h Hint<'a>> {

@@ -287,8 +287,8 @@ fn rule(book: &Book, given: &Integration, quota: Quota, replicas: u32) -> Option
             return None;
         }
     };
-    let owner = quota::key::owner(given, quota.scope);
-    let has_parts = !matches!(quota.scope, Scope::Integration | Scope::Credential);
+    let owner = quota::key::owner(&given.id, given.key.as_ref(), quota.scope);
+    let has_parts = quota.scope.has_parts();
     let (pot, said) = book.pot(&given.id, &owner, &limit, has_parts)?;
     let is_calendar = matches!(limit.span, Span::Calendar { .. });
     Some(Rule { quota, amount: limit.amount, is_calendar, pot, _said: said })

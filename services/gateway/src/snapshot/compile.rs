@@ -125,7 +125,8 @@ fn limits(
 fn pause(book: &Book, given: &configured::Integration, new: &Integration) -> Arc<Pause> {
     let scope = new.provider.refuses_together(given);
     let version = if let KeyUse::Version { version, .. } = new.key { Some(version) } else { None };
-    let pause = book.pauses.of(quota::pause::key(&quota::key::owner(given, scope), version));
+    let pause =
+        book.pauses.of(quota::pause::key(&quota::key::owner(&given.id, given.key.as_ref(), scope), version));
     if new.fault == Some(Fault::Disabled) {
         pause.lift();
     }

@@ -201,8 +201,10 @@ impl Quota {
 
     /// Whether all calls of its integration count for it, and each as one: then calls that were counted are its use.
     pub fn counts_calls(&self) -> bool {
-        let shared = matches!(self.scope, Scope::Integration | Scope::Credential);
-        self.unit == Unit::Requests && shared && self.paths.is_empty() && self.weights.is_empty()
+        self.unit == Unit::Requests
+            && !self.scope.has_parts()
+            && self.paths.is_empty()
+            && self.weights.is_empty()
     }
 }
 
@@ -214,6 +216,11 @@ impl Unit {
 }
 
 impl Scope {
+    /// Whether each caller, token or endpoint is counted by itself.
+    pub fn has_parts(self) -> bool {
+        !matches!(self, Self::Integration | Self::Credential)
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_integration(&self) -> bool {
         *self == Self::Integration

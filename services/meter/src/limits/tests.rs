@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::ask::{UsageStep, UsageWindow};
+use model::quota::Scope;
 use model::quota::ledger::{Holder, Lease};
 use model::usage::Count;
 use serde_json::{Value, json};

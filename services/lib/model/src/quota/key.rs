@@ -7,7 +7,8 @@
 use std::fmt::Write;
 
 use super::{Limit, Scope, Span};
-use crate::integration::{Integration, Window as Per};
+use crate::integration::Window as Per;
+use crate::{IntegrationId, KeyId};
 
 /// The longest key, in characters. A longer name is no limit's: callers count such endpoints as one.
 pub const KEY_CHARS_MAX: usize = 400;
@@ -38,10 +39,10 @@ pub fn of(owner: &str, limit: &str, part: Option<&str>) -> Option<String> {
 }
 
 /// What a limit belongs to: the integration, or the credential that it shares with others.
-pub fn owner(it: &Integration, scope: Scope) -> String {
-    match (&it.key, scope) {
+pub fn owner(integration: &IntegrationId, key: Option<&KeyId>, scope: Scope) -> String {
+    match (key, scope) {
         (Some(key), Scope::Credential) => format!("key/{key}"),
-        _ => it.id.to_string(),
+        _ => integration.to_string(),
     }
 }
 
