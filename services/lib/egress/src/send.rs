@@ -12,12 +12,13 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{Body, Source};
 use crate::connect::{Connector, Progress};
 use crate::error::{Error, Phase};
 use crate::guard::Target;
+use crate::lane;
 use crate::names::{Names, take_off};
 use crate::outgoing::Outgoing;
 use crate::refusal::Refusal;
@@ -25,7 +26,7 @@ use crate::settings::Limits;
 use crate::stream::{Opened, Stream};
 use crate::telemetry;
 use crate::upstream::{Lease, Shared, Upstream};
-use crate::wire::{Asked, HEAD_BYTES_MAX, HEADERS_MAX, Incoming};
+use crate::wire::{Asked, HEAD_BYTES_MAX, HEADERS_MAX, Incoming, Until};
 
 /// Bytes read ahead of the reader per HTTP/1 connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -63,17 +64,8 @@ pub(crate) async fn send(
     request: Request<Outgoing>,
     limits: Limits,
 ) -> Result<Response<Body>, Error> {
-    let mut phase = Phase::Connect;
-    let total = limits.total_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
-    let answered = {
-        // Pinned where it is: a future that is handed on is copied whole.
-        let exchange = pin!(exchange(connector, upstream, request, limits, &mut phase));
-        timeout(Duration::from_millis(limits.head_ms), exchange).await
-    };
-    let Ok(answered) = answered else {
-        return Err(Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte });
-    };
-    let (answer, opened) = answered?;
+    let total = limits.total_ms.map(|ms| lane::now() + Duration::from_millis(ms));
+    let (answer, opened) = exchange(connector, upstream, request, limits).await?;
     check_head(answer.headers(), HEADERS_MAX, HEAD_BYTES_MAX)?;
     // After a change of protocol the connection is no more for requests.
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -83,12 +75,51 @@ pub(crate) async fn send(
     Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total)))
 }
 
-/// What is rare has memory of its own, so that a call on a kept connection is a small future.
+/// On a kept connection of HTTP/1.1, where there is one, with its own timer. What is rarer has memory of its own, so that
+/// such a call is a small future.
 async fn exchange(
     connector: &Connector,
     upstream: &Upstream,
     mut request: Request<Outgoing>,
     limits: Limits,
+) -> Result<Answered, Error> {
+    let by = lane::now() + Duration::from_millis(limits.head_ms);
+    if !limits.upgrade {
+        for _ in 0..STALE_MAX {
+            let Some(lease) = upstream.take() else { break };
+            match give(lease, upstream, request, first_byte(&limits, by)).await? {
+                Ok(answered) => return Ok(answered),
+                Err(back) => request = *back,
+            }
+        }
+    }
+    Box::pin(async move {
+        let mut phase = Phase::Connect;
+        let answered = {
+            let exchange = pin!(otherwise(connector, upstream, request, limits, by, &mut phase));
+            timeout_at(by, exchange).await
+        };
+        let late = |_| Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte };
+        answered.map_err(late)?
+    })
+    .await
+}
+
+/// Until when the first byte of an answer is waited for that must have come `by` then, with all of its head.
+fn first_byte(limits: &Limits, by: Instant) -> Until {
+    let whole = Until { at: by, limit_ms: limits.head_ms };
+    let own =
+        limits.first_byte_ms.map(|ms| Until { at: lane::now() + Duration::from_millis(ms), limit_ms: ms });
+    own.filter(|own| own.at < by).unwrap_or(whole)
+}
+
+/// Sends a request where no kept connection of HTTP/1.1 took it.
+async fn otherwise(
+    connector: &Connector,
+    upstream: &Upstream,
+    mut request: Request<Outgoing>,
+    limits: Limits,
+    by: Instant,
     phase: &mut Phase,
 ) -> Result<Answered, Error> {
     if limits.upgrade {
@@ -102,16 +133,7 @@ async fn exchange(
             Err(back) => request = *back,
         }
     }
-    for _ in 0..STALE_MAX {
-        let Some(lease) = upstream.take() else { break };
-        *phase = Phase::FirstByte;
-        let given = pin!(give(lease, upstream, request));
-        match within(limits.first_byte_ms, Phase::FirstByte, given).await? {
-            Ok(answered) => return Ok(answered),
-            Err(back) => request = *back,
-        }
-    }
-    Box::pin(anew(connector, upstream, request, limits, phase)).await
+    anew(connector, upstream, request, limits, by, phase).await
 }
 
 /// Sends a request on a new connection.
@@ -120,6 +142,7 @@ async fn anew(
     upstream: &Upstream,
     request: Request<Outgoing>,
     limits: Limits,
+    by: Instant,
     phase: &mut Phase,
 ) -> Result<Answered, Error> {
     *phase = Phase::Connect;
@@ -136,8 +159,7 @@ async fn anew(
         within(limits.first_byte_ms, Phase::FirstByte, given).await?
     } else {
         *phase = Phase::FirstByte;
-        let given = pin!(give(upstream.lease(stream), upstream, request));
-        within(limits.first_byte_ms, Phase::FirstByte, given).await?
+        give(upstream.lease(stream), upstream, request, first_byte(&limits, by)).await?
     };
     let closed = || Error::Protocol { detail: "it closed the connection".to_owned(), sent: false };
     given.map_err(|_| closed())
@@ -185,8 +207,13 @@ async fn within<T>(
 }
 
 /// Gives a request to an HTTP/1.1 connection.
-async fn give(mut lease: Lease, upstream: &Upstream, request: Request<Outgoing>) -> Result<Given, Error> {
-    match lease.wire.ask(request, upstream.host()).await? {
+async fn give(
+    mut lease: Lease,
+    upstream: &Upstream,
+    request: Request<Outgoing>,
+    until: Until,
+) -> Result<Given, Error> {
+    match lease.wire.ask(request, upstream.host(), until).await? {
         Asked::Answered(answer) => {
             let opened = lease.wire.opened().clone();
             Ok(Ok((answer.map(|rest| Source::Wire(Incoming::new(rest, lease))), opened)))

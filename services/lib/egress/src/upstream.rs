@@ -4,7 +4,6 @@
 //! (T14). Each thread that serves has a lane of its own: it opens, uses and keeps connections without meeting another.
 //! A connection comes back when the answer on it was read to its end, and is used again while it is young.
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use hyper::client::conn::http2;
 
 use crate::error::Error;
 use crate::guard::Target;
+use crate::lane;
 use crate::outgoing::Outgoing;
 use crate::settings::Settings;
 use crate::stream::{Opened, Stream};
@@ -27,15 +27,6 @@ pub const IDLE_MS_MAX: u64 = 30_000;
 const SWEEP_MIN: Duration = Duration::from_millis(100);
 /// The most lanes, and so the most threads that have connections of their own.
 pub const LANES_MAX: usize = 64;
-
-thread_local! {
-    static LANE: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Gives the current thread a lane of its own. Threads that never ask share the first one.
-pub fn enter_lane(lane: usize) {
-    LANE.with(|cell| cell.set(lane));
-}
 
 /// Where calls go, and the connections that are open to it. Cheap to clone; clones share connections. The last clone
 /// closes them.
@@ -119,7 +110,7 @@ impl Upstream {
     pub(crate) fn take(&self) -> Option<Lease> {
         let lane = self.0.lane();
         let mut shelf = lock(&self.0.lanes[lane]);
-        let now = Instant::now();
+        let now = lane::now().into_std();
         while let Some(mut kept) = shelf.kept.pop() {
             if !self.0.is_over(&mut kept, now) {
                 return Some(Lease { wire: kept.wire, used: true, home: Arc::downgrade(&self.0), lane });
@@ -131,7 +122,7 @@ impl Upstream {
     /// The open HTTP/2 connection of this lane, if there is one that takes requests.
     pub(crate) fn shared(&self) -> Option<Shared> {
         let mut shelf = lock(&self.0.lanes[self.0.lane()]);
-        let now = Instant::now();
+        let now = lane::now().into_std();
         shelf.shared = shelf.shared.take().filter(|shared| !self.0.is_spent(shared, now));
         shelf.shared.clone()
     }
@@ -159,7 +150,7 @@ impl std::fmt::Debug for Upstream {
 
 impl Inner {
     fn lane(&self) -> usize {
-        LANE.with(Cell::get) % self.lanes.len()
+        lane::number() % self.lanes.len()
     }
 
     fn is_over(&self, kept: &mut Kept, now: Instant) -> bool {
@@ -189,7 +180,8 @@ impl Inner {
 impl Keeping {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
-            lanes: settings.lanes.clamp(1, LANES_MAX),
+            // One more for threads that have none.
+            lanes: settings.lanes.clamp(1, LANES_MAX) + 1,
             idle: Duration::from_millis(settings.idle_ms.min(IDLE_MS_MAX)),
             age: Duration::from_millis(settings.age_ms.min(CONNECTION_AGE_MS_MAX)),
             kept_max: settings.idle_per_host,
@@ -208,7 +200,7 @@ impl Lease {
     pub(crate) fn give_back(self) {
         let Self { wire, home, lane, .. } = self;
         let Some(home) = home.upgrade() else { return };
-        let now = Instant::now();
+        let now = lane::now().into_std();
         if home.is_old(wire.opened(), now) {
             return;
         }

@@ -17,8 +17,9 @@ use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::error::Error;
+use crate::error::{Error, Phase};
 use crate::outgoing::Outgoing;
 use crate::stream::{Opened, Stream};
 use head::Head;
@@ -42,7 +43,19 @@ thread_local! {
 /// An open HTTP/1.1 connection.
 pub(crate) struct Wire {
     stream: Stream,
+    clock: Clock,
 }
+
+/// Until when an answer's head is waited for, and for how long that is by which setting, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    pub(crate) at: Instant,
+    pub(crate) limit_ms: u64,
+}
+
+/// One timer a connection: each request moves it on, which costs next to nothing; to begin and to end one costs a lock.
+#[derive(Default)]
+struct Clock(Option<Pin<Box<Sleep>>>);
 
 /// What became of a request: the answer's head with the rest to come; or the request again, because the connection had
 /// closed before anything of it was written.
@@ -55,7 +68,7 @@ pub(crate) enum Asked {
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream }
+        Self { stream, clock: Clock::default() }
     }
 
     /// How it came about.
@@ -76,6 +89,7 @@ impl Wire {
         &mut self,
         request: Request<Outgoing>,
         host: &HeaderValue,
+        until: Until,
     ) -> Result<Asked, Error> {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
@@ -92,7 +106,11 @@ impl Wire {
             interim: 0,
             broken: None,
         };
-        std::future::poll_fn(|cx| asking.poll(cx)).await
+        std::future::poll_fn(|cx| match asking.poll(cx) {
+            Poll::Pending => asking.wire.clock.poll(until, cx),
+            answered => answered,
+        })
+        .await
     }
 
     /// Some more bytes, together with those that are here `ahead`. Nothing: the connection ended.
@@ -110,6 +128,20 @@ impl Wire {
                 Some(std::mem::take(ahead).freeze())
             }))
         })
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn poll<T>(&mut self, until: Until, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let Until { at, limit_ms } = until;
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(Error::Timeout { phase: Phase::FirstByte, limit_ms, sent: true }))
     }
 }
 

@@ -112,8 +112,9 @@ pub(super) fn read(bytes: &Bytes, is_head: bool, room: &mut HeaderMap) -> Result
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else { return Err(broken("a header field is not one")) };
-        said.hear(&name, value.as_bytes())?;
-        headers.append(name, value);
+        if said.hear(&name, value.as_bytes())? {
+            headers.append(name, value);
+        }
     }
     let framing = said.framing(response.status(), is_http_10, is_head)?;
     let is_over =
@@ -133,7 +134,9 @@ struct Said {
 }
 
 impl Said {
-    fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Error> {
+    /// Whether the field says anything to those whom the answer goes on to. A `Connection` that names fields of its own
+    /// does: they must not go on either.
+    fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<bool, Error> {
         if *name == CONTENT_LENGTH {
             for said in value.split(|byte| *byte == b',') {
                 let length = length(said).ok_or_else(|| broken("it says a length that is none"))?;
@@ -149,12 +152,17 @@ impl Said {
             }
             self.is_chunked = true;
         } else if *name == CONNECTION {
+            let mut names_fields = false;
             for said in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                self.closes |= said.eq_ignore_ascii_case(b"close");
-                self.keeps |= said.eq_ignore_ascii_case(b"keep-alive");
+                let closes = said.eq_ignore_ascii_case(b"close");
+                let keeps = said.eq_ignore_ascii_case(b"keep-alive");
+                self.closes |= closes;
+                self.keeps |= keeps;
+                names_fields |= !closes && !keeps;
             }
+            return Ok(names_fields);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How the body is framed.
@@ -247,6 +255,21 @@ mod tests {
         }
         assert_eq!(said("content-length: 5\r\n", true), "0 kept");
         assert_eq!(said("transfer-encoding: chunked\r\n", true), "0 kept");
+    }
+
+    #[test]
+    fn what_is_said_of_the_connection_alone_ends_here() {
+        for (value, goes_on) in
+            [("keep-alive", false), ("Close", false), ("close, Keep-Alive", false), ("x-own, close", true)]
+        {
+            let text = format!("HTTP/1.1 200 OK\r\nconnection: {value}\r\nx-own: 1\r\n\r\n");
+            let head = parse(&text).expect("a head").expect("whole");
+            let headers = head.response.headers();
+            assert_eq!(
+                (headers.contains_key("connection"), headers.len()),
+                (goes_on, 1 + usize::from(goes_on))
+            );
+        }
     }
 
     #[test]
