@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use egress::lane::Turns;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
@@ -83,7 +84,7 @@ async fn work(mut from: mpsc::Receiver<(Work, Guard)>) {
     while let Some((work, guard)) = from.recv().await {
         let connection = work();
         connections.spawn(async move {
-            connection.await;
+            Turns(connection).await;
             drop(guard);
         });
     }

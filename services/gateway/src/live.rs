@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use egress::lane;
 use egress::skew::Skew;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use model::health::Reason;
@@ -245,7 +246,7 @@ impl Live {
 
     /// A call is sent. Its number, and the patience with it.
     pub(crate) fn waits(&self, endpoint: &str, slow: Duration, timeout: Duration) -> (u64, Patience) {
-        lock(&self.waiting).begin(endpoint, slow, timeout, Instant::now())
+        lock(&self.waiting).begin(endpoint, slow, timeout, lane::now().into_std())
     }
 
     /// The patience with a call that goes together with others.
@@ -255,7 +256,7 @@ impl Live {
 
     /// A call is not waited for any more. `good` is its endpoint, when it was answered well.
     pub(crate) fn waited(&self, number: u64, answered: bool, good: Option<&str>) {
-        lock(&self.waiting).end(number, answered, good, Instant::now());
+        lock(&self.waiting).end(number, answered, good, lane::now().into_std());
     }
 
     /// Whether it takes calls and answers none.

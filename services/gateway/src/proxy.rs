@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use egress::lane;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
@@ -58,7 +59,7 @@ pub(crate) async fn proxy(
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let now = Timestamp::now();
+    let now = lane::timestamp();
     let request_id = EventId::make(now, rand::random());
     // Shares the bytes of the request; a problem makes a text of it.
     let target = request.uri().path_and_query().cloned();
@@ -125,7 +126,7 @@ async fn carry(
             Recalled::Answer(response) => return Ok(response),
             Recalled::Goes(plan) => plan,
         };
-    let word = plan.as_ref().map_or(BYPASS, recall::Plan::word);
+    let word = plan.as_ref().map_or(BYPASS, |plan| plan.word());
     let members = match callable(gateway, &call) {
         Ok(members) => members,
         Err(problem) => {
@@ -165,7 +166,7 @@ async fn carry(
             if let Some(last) = exhausted.last.take().filter(|_| for_the_caller) {
                 return Ok(answer::pass(gateway, last, attempts, None, word));
             }
-            Err((answer::exhausted(&call, exhausted), attempts, word))
+            Err((answer::exhausted(&call, *exhausted), attempts, word))
         }
     }
 }

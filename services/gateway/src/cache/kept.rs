@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use egress::lane;
 use http::header::{
     AGE, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LAST_MODIFIED,
@@ -77,7 +78,7 @@ impl Kept {
             said,
             since,
             varies,
-            at: Instant::now(),
+            at: lane::now().into_std(),
             asked: AtomicU32::new(0),
             refresh_at_ms: AtomicU64::new(0),
         }
@@ -114,7 +115,7 @@ impl Kept {
 
     /// How old it is here.
     pub(crate) fn age(&self) -> Duration {
-        self.at.elapsed()
+        lane::now().into_std().saturating_duration_since(self.at)
     }
 
     /// Its age as callers are told it, in seconds.

@@ -2,12 +2,17 @@
 //!
 //! Pure: the time is an argument. Read once, when an answer is kept. What cannot be read counts as the stricter thing.
 
+use std::cell::RefCell;
+
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA};
 use model::Timestamp;
 
 /// The longest time that is believed, in seconds: a year, as RFC 9111 recommends to cut.
 const SECS_MAX: u32 = 365 * 86_400;
+
+/// The longest of the three forms of a date has 33 bytes.
+const DATE_BYTES_MAX: usize = 40;
 
 /// A difference of the clocks that says nothing, in seconds: dates are whole seconds, and some are written a while before.
 const DRIFT_SECS: u32 = 2;
@@ -68,17 +73,37 @@ impl Said {
 
 /// How old an answer is by its date, in seconds (RFC 9111, section 4.2.3): a cache before us may not say its age.
 fn apparent(headers: &HeaderMap, now: Timestamp) -> u32 {
-    let Some(date) = text(headers, &DATE).and_then(catalogue::http_date) else { return 0 };
+    let Some(date) = text(headers, &DATE).and_then(date) else { return 0 };
     let secs = now.as_millis().saturating_sub(date.as_millis()).max(0) / 1_000;
     let secs = u32::try_from(secs).unwrap_or(SECS_MAX).min(SECS_MAX);
     if secs > DRIFT_SECS { secs } else { 0 }
+}
+
+thread_local! {
+    /// The date that was read last: answers of one second say the same.
+    static DATE_READ: RefCell<(String, Option<Timestamp>)> = const { RefCell::new((String::new(), None)) };
+}
+
+/// Reads a date, or remembers it.
+fn date(text: &str) -> Option<Timestamp> {
+    if text.len() > DATE_BYTES_MAX {
+        return None;
+    }
+    DATE_READ.with_borrow_mut(|(read, date)| {
+        if read != text {
+            *date = catalogue::http_date(text);
+            read.clear();
+            read.push_str(text);
+        }
+        *date
+    })
 }
 
 /// Seconds from `Date` to `Expires`; 0 for an `Expires` that is no date (`0`, `-1`).
 fn expires(headers: &HeaderMap, now: Timestamp) -> Option<u32> {
     let value = headers.get(EXPIRES)?;
     let Some(expires) = value.to_str().ok().and_then(catalogue::http_date) else { return Some(0) };
-    let date = text(headers, &DATE).and_then(catalogue::http_date).unwrap_or(now);
+    let date = text(headers, &DATE).and_then(date).unwrap_or(now);
     let millis = expires.as_millis().saturating_sub(date.as_millis()).max(0);
     Some(u32::try_from(millis / 1_000).unwrap_or(SECS_MAX).min(SECS_MAX))
 }

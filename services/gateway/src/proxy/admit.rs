@@ -116,7 +116,12 @@ impl Call {
 }
 
 /// Admits a call, or says why not.
-pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) -> Result<Call, Problem> {
+pub(crate) fn admit(
+    config: &Config,
+    peer: IpAddr,
+    now: Timestamp,
+    head: Parts,
+) -> Result<Box<Call>, Problem> {
     check_head(&head)?;
     let (kind, id, path) = split(head.uri.path()).ok_or_else(nothing_there)?;
     let caller = authenticate(config, &head.headers, peer, now)?;
@@ -137,7 +142,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
     };
     let (path, query) = (path.to_owned(), head.uri.query().map(str::to_owned));
     let timeout_ms = timeout_ms(&head.headers)?;
-    Ok(Call {
+    Ok(Box::new(Call {
         caller,
         to,
         path,
@@ -150,7 +155,7 @@ pub(crate) fn admit(config: &Config, peer: IpAddr, now: Timestamp, head: Parts) 
         operation: None,
         output: OnceLock::new(),
         timeout_ms,
-    })
+    }))
 }
 
 /// How long the caller waits, by its own word. It can only shorten what the gateway allows.

@@ -35,9 +35,9 @@ const RETRY_AFTER_SECS_MAX: u64 = 3_600;
 /// The provider's answer for the caller; a copy is kept where the plan and the answer let it.
 pub(crate) fn pass(
     gateway: &Gateway,
-    answer: Answer,
+    answer: Box<Answer>,
     attempts: usize,
-    plan: Option<Plan>,
+    plan: Option<Box<Plan>>,
     word: &'static str,
 ) -> Response<Body> {
     let mut answer = answer;
@@ -45,7 +45,7 @@ pub(crate) fn pass(
         answer.head.headers.insert(UPSTREAM_REQUEST_ID, own);
     }
     let place = plan.and_then(|plan| plan.place(gateway, &mut answer));
-    let Answer { integration, mut head, held, rest, account, voice, merged, .. } = answer;
+    let Answer { integration, mut head, held, rest, account, voice, merged, .. } = *answer;
     account.quota.tell(&mut head.headers);
     integration.live.answered(head.status.as_u16());
     let provider = head.extensions.remove::<OnUpgrade>();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use egress::lane;
 use egress::sign::SignError;
 use egress::{Blame, Limits};
 use http::request::Parts;
@@ -77,13 +78,13 @@ pub(crate) struct Failure {
     /// How long the provider asks to wait.
     pub(crate) retry_after: Option<Duration>,
     /// The provider's own answer.
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<Box<Answer>>,
 }
 
 /// What came of an attempt.
 pub(crate) enum Tried {
     /// An answer for the caller: a good one, or one that is the caller's own fault.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// Trouble that another try or another integration may not have.
     Failed(Failure),
     /// A limit does not let it go: nothing was sent.
@@ -206,7 +207,7 @@ pub(super) async fn send(
     listener: Option<Arc<Listener>>,
 ) -> Begun {
     let ended = Begun::Ended;
-    let (began, mut left_ms) = (Instant::now(), left.left_ms);
+    let (began, mut left_ms) = (lane::now(), left.left_ms);
     let mut asking = integration.tokens.as_ref().and_then(|rules| rules.asking(body));
     let body = asking.as_mut().unwrap_or(body);
     let below = join::below(&integration.base, &call.path);
@@ -217,8 +218,9 @@ pub(super) async fn send(
     };
     if reserved.is_some() {
         // Time in the queue is no time of the provider's.
-        left_ms =
-            left_ms.saturating_sub(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)).max(1);
+        left_ms = left_ms
+            .saturating_sub(u64::try_from((lane::now() - began).as_millis()).unwrap_or(u64::MAX))
+            .max(1);
     }
     let mut mark = Mark::start(account.clone(), body.len(), integration.cost_micros);
     let is_public = integration.provider.is_public(below);
@@ -274,7 +276,7 @@ pub(super) async fn send(
     reserved.into_iter().for_each(Reserved::sent);
     let patience = mark.sends(slow, Duration::from_millis(head_ms));
     if let Some(near) = &integration.near {
-        near.sent(Timestamp::now());
+        near.sent(lane::timestamp());
     }
     let limits = Limits {
         head_ms,
@@ -305,13 +307,13 @@ pub(super) async fn send(
         }),
         listener,
         operates,
-        started: Instant::now(),
+        started: lane::now(),
         patience,
         mark,
         account,
         key,
-        sent_at: Timestamp::now(),
-        sent_ms: crate::quota::now_ms(),
+        sent_at: lane::timestamp(),
+        sent_ms: crate::quota::turn_ms(),
         fate,
         body_bytes_max: gateway.settings.body_bytes_max,
         cut: left_ms < integration.timeout_ms,
@@ -332,12 +334,12 @@ impl Sent {
         Self {
             integration: integration.clone(),
             exchange: Box::pin(std::future::pending()),
-            started: Instant::now(),
+            started: lane::now(),
             patience: integration.live.patience(&account.endpoint, slow, timeout),
             mark,
             account,
             key: None,
-            sent_at: Timestamp::now(),
+            sent_at: lane::timestamp(),
             sent_ms: 0,
             fate: Fate::default(),
             body_bytes_max: 0,
@@ -424,7 +426,7 @@ impl Sent {
                 }
                 let duration_ms = if reason == Reason::Timeout && self.cut {
                     // The mark counts it as one whose caller went away.
-                    u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+                    u64::try_from((lane::now() - self.started).as_millis()).unwrap_or(u64::MAX)
                 } else {
                     integration.gate.saw(Some(reason), None);
                     mark.end(sent, Some(reason), None)

@@ -18,9 +18,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
+use egress::lane;
 use http::{HeaderMap, Method};
+use model::IntegrationId;
 use model::route::Order;
-use model::{IntegrationId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::board::Board;
@@ -76,7 +77,7 @@ pub(crate) fn choose(route: &Route, members: &[Arc<Integration>], board: &Board,
     let said = board.active(&route.id);
     let active = said.as_ref().map(|(id, _)| id);
     let pinned = route.pinned.as_ref().or(said.as_ref().filter(|(_, pinned)| *pinned).map(|(id, _)| id));
-    let now = Instant::now();
+    let now = lane::now().into_std();
     let facts: Few<Fact> =
         callable.iter().map(|member| fact(route, member, board, repeatable, now)).collect();
     let ids: Few<&IntegrationId> = callable.iter().map(|member| &member.id).collect();
@@ -102,7 +103,7 @@ pub(crate) fn skipped(member: &Integration, why: &'static str) -> Value {
 
 /// Whether nothing is known that makes a call there fail.
 pub(crate) fn can_answer(member: &Integration, board: &Board) -> bool {
-    !board.is_unusable(&member.id) && !member.live.is_silent(Instant::now())
+    !board.is_unusable(&member.id) && !member.live.is_silent(lane::now().into_std())
 }
 
 fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, now: Instant) -> Fact {
@@ -115,7 +116,7 @@ fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, no
         }
         Order::CheapestFirst => fact.cost = (member.cost_micros, tokens_cost(member)),
         Order::QuotaAware => {
-            let heard = member.near.as_ref().is_some_and(|near| near.is_near(Timestamp::now()));
+            let heard = member.near.as_ref().is_some_and(|near| near.is_near(lane::timestamp()));
             let leased =
                 || member.limits.as_ref().is_some_and(|limits| limits.is_near(crate::quota::now_ms()));
             fact.near = heard || leased();

@@ -86,7 +86,7 @@ pub(crate) fn kind(call: &Call) -> Option<Kind> {
 pub(crate) async fn converse(
     gateway: &Arc<Gateway>,
     now: Timestamp,
-    call: Call,
+    call: Box<Call>,
     kind: Kind,
     body: Incoming,
 ) -> Result<Response<Body>, Ended> {
@@ -100,7 +100,7 @@ pub(crate) async fn converse(
 async fn carry(
     gateway: &Arc<Gateway>,
     now: Timestamp,
-    mut call: Call,
+    mut call: Box<Call>,
     kind: Kind,
     body: Incoming,
 ) -> Result<Response<Body>, Ended> {
@@ -132,7 +132,7 @@ async fn carry(
             let for_the_caller = answer::is_for_the_caller(&call, &exhausted);
             match exhausted.last.take().filter(|_| for_the_caller) {
                 Some(last) => Ok(answer::pass(gateway, last, attempts, None, BYPASS)),
-                None => Err((answer::exhausted(&call, exhausted), attempts, BYPASS)),
+                None => Err((answer::exhausted(&call, *exhausted), attempts, BYPASS)),
             }
         }
     }

@@ -82,8 +82,10 @@ fn strip(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+        .flat_map(|value| value.split(',').map(str::trim))
+        // What nearly all say names no field that is not gone anyway.
+        .filter(|name| !["keep-alive", "close"].iter().any(|plain| name.eq_ignore_ascii_case(plain)))
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     let named: Vec<HeaderName> = named.collect();
     take_off(headers, |name| gone(name) || named.contains(name));
 }

@@ -18,7 +18,12 @@ use zeroize::Zeroizing;
 const NEEDLE_BYTES_MIN: usize = 8;
 
 /// What must not come back. Wiped when dropped.
-pub(crate) struct Needles(Vec<Zeroizing<Vec<u8>>>);
+pub(crate) struct Needles {
+    all: Vec<Zeroizing<Vec<u8>>>,
+    /// The bytes that they begin with, and how long the shortest is: most of what comes back is shorter.
+    firsts: Vec<u8>,
+    shortest: usize,
+}
 
 impl Needles {
     /// All forms of the secrets of a key.
@@ -45,20 +50,42 @@ impl Needles {
             let pair = Zeroizing::new(format!("{}:{}", user.expose(), password.expose()));
             add(STANDARD.encode(pair.as_bytes()).into_bytes());
         }
-        Self(needles)
+        let mut firsts: Vec<u8> = needles.iter().filter_map(|needle| needle.first().copied()).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        let shortest = needles.iter().map(|needle| needle.len()).min().unwrap_or(usize::MAX);
+        Self { all: needles, firsts, shortest }
     }
 
     /// Whether bytes hold one.
     fn is_in(&self, bytes: &[u8]) -> bool {
-        self.0.iter().any(|needle| position(bytes, needle).is_some())
+        let mut from = 0;
+        while let Some(skip) = bytes.get(from..).and_then(|rest| self.first(rest)) {
+            let at = from + skip;
+            if self.all.iter().any(|needle| bytes[at..].starts_with(needle)) {
+                return true;
+            }
+            from = at + 1;
+        }
+        false
+    }
+
+    /// Where one could begin.
+    fn first(&self, bytes: &[u8]) -> Option<usize> {
+        if bytes.len() < self.shortest {
+            return None;
+        }
+        match *self.firsts {
+            [one] => memchr::memchr(one, bytes),
+            [one, two] => memchr::memchr2(one, two, bytes),
+            [one, two, three] => memchr::memchr3(one, two, three, bytes),
+            _ => bytes.iter().position(|byte| self.firsts.contains(byte)),
+        }
     }
 
     /// Drops headers that hold one, and says how many.
     pub(crate) fn drop_from(&self, headers: &mut HeaderMap) -> u64 {
-        // Most values are shorter than any key, and are not looked into.
-        let shortest = self.0.iter().map(|needle| needle.len()).min().unwrap_or(usize::MAX);
-        let holding =
-            headers.iter().filter(|(_, value)| value.len() >= shortest && self.is_in(value.as_bytes()));
+        let holding = headers.iter().filter(|(_, value)| self.is_in(value.as_bytes()));
         let names: Vec<HeaderName> = holding.map(|(name, _)| name.clone()).collect();
         for name in &names {
             headers.remove(name);
@@ -72,7 +99,7 @@ impl Needles {
             return (body, 0);
         }
         let (mut bytes, mut found) = (BytesMut::from(&body[..]), 0);
-        for needle in &self.0 {
+        for needle in &self.all {
             while let Some(at) = position(&bytes, needle) {
                 bytes[at..at + needle.len()].fill(b'*');
                 found += 1;

@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use egress::backoff;
+use egress::lane;
 use model::Timestamp;
 use model::health::Reason;
 use serde_json::Value;
@@ -45,9 +46,9 @@ const NO_REPEAT: &str = "the budget of repeats is used up";
 /// What came of a call.
 pub(crate) enum Forwarded {
     /// An answer for the caller, after so many attempts.
-    Answered(Answer, usize),
+    Answered(Box<Answer>, usize),
     /// Nobody had one.
-    Exhausted(Exhausted),
+    Exhausted(Box<Exhausted>),
     /// No integration could have.
     Refused(Problem),
 }
@@ -64,7 +65,7 @@ pub(crate) struct Exhausted {
     /// Whether all of them were time-outs.
     pub(crate) timed_out: bool,
     /// The provider's answer to the last attempt, if it gave one.
-    pub(crate) last: Option<Answer>,
+    pub(crate) last: Option<Box<Answer>>,
     /// The shortest wait that a provider asked for.
     pub(crate) retry_after: Option<Duration>,
     /// Why no further attempt was made, when one could have been.
@@ -88,9 +89,8 @@ struct Walk<'a> {
 }
 
 /// How a walk ends.
-#[expect(clippy::large_enum_variant, reason = "one a call, passed on once; nearly all are answers")]
 enum End {
-    Answered(Answer),
+    Answered(Box<Answer>),
     Refused(Problem),
     Exhausted,
 }
@@ -115,12 +115,12 @@ pub(crate) async fn forward(
     let longest_ms = gateway.settings.deadline_ms.max(longest_ms);
     let deadline_ms = call.timeout_ms.map_or(longest_ms, |timeout_ms| timeout_ms.min(longest_ms));
     let skipped = chosen.skipped.clone();
-    let until = chosen.until.map(|until| until.saturating_duration_since(Instant::now().into_std()));
+    let until = chosen.until.map(|until| until.saturating_duration_since(lane::now().into_std()));
     let mut walk = Walk {
         gateway,
         call,
         repeatable: is_repeatable(&call.method, &call.headers, route),
-        deadline: Instant::now() + Duration::from_millis(deadline_ms),
+        deadline: lane::now() + Duration::from_millis(deadline_ms),
         attempts: 0,
         troubled: false,
         exhausted: Exhausted { timed_out: true, skipped, retry_after: until, ..Exhausted::default() },
@@ -139,7 +139,7 @@ pub(crate) async fn forward(
         End::Refused(problem) => Forwarded::Refused(problem),
         End::Exhausted => {
             walk.exhausted.timed_out &= !walk.exhausted.attempts.is_empty();
-            Forwarded::Exhausted(walk.exhausted)
+            Forwarded::Exhausted(Box::new(walk.exhausted))
         }
     }
 }
@@ -170,7 +170,7 @@ impl Walk<'_> {
             let next = members.get(place + 1);
             let is_last = place + 1 == free && *is_sure;
             let tries = if is_last { u32::from(member.retry.attempts.max(1)) } else { 1 };
-            member.live.first(std::time::Instant::now());
+            member.live.first(lane::now().into_std());
             for n in 0..tries {
                 self.attempts += 1;
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
@@ -272,12 +272,12 @@ impl Walk<'_> {
     }
 
     fn left_ms(&self) -> u64 {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(lane::now());
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Waits for something, unless the member that is waited for beside has an answer before.
-    async fn or_beside<T>(&mut self, something: impl Future<Output = T>) -> Result<T, Answer> {
+    async fn or_beside<T>(&mut self, something: impl Future<Output = T>) -> Result<T, Box<Answer>> {
         let Some((mut sent, place)) = self.beside.take() else { return Ok(something.await) };
         let mut something = pin!(something);
         let tried = tokio::select! {
@@ -296,7 +296,7 @@ impl Walk<'_> {
     }
 
     /// Waits for the member that is still waited for.
-    async fn last(&mut self) -> Option<Answer> {
+    async fn last(&mut self) -> Option<Box<Answer>> {
         let (mut sent, place) = self.beside.take()?;
         match sent.answer().await {
             Tried::Answered(answer) => return Some(answer),

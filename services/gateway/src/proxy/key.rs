@@ -10,11 +10,11 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use egress::Blame;
 use egress::credential::{self, CredentialError};
+use egress::lane;
 use egress::sign::{Moment, Nonces, Prepared, SignError};
 use http::Request;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use model::Timestamp;
 use model::auth::Auth;
 use model::health::Reason;
 use model::secret::Fields;
@@ -160,12 +160,12 @@ pub(crate) async fn key(
         KeyUse::None => return Ok(None),
         KeyUse::Revoked => return Err(Reason::KeyRevoked),
         KeyUse::Missing => return Err(Reason::KeyUnavailable),
-        KeyUse::Version { expires_at, .. } if expires_at.is_some_and(|at| at <= Timestamp::now()) => {
+        KeyUse::Version { expires_at, .. } if expires_at.is_some_and(|at| at <= lane::timestamp()) => {
             return Err(Reason::KeyExpired);
         }
         KeyUse::Version { path, version, .. } => (path, *version),
     };
-    let now = Instant::now();
+    let now = lane::now().into_std();
     if let Some(held) = integration.slot.0.load().as_ref().filter(|held| now < held.until) {
         return Ok(Some(held.ready.clone()));
     }

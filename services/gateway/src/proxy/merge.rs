@@ -170,7 +170,7 @@ impl Frame {
         let form = &self.merges.numbered(self.number).form;
         match tried {
             Tried::Answered(answer) => {
-                let whole = Arc::new(Whole::of(answer, count, several));
+                let whole = Arc::new(Whole::of(*answer, count, several));
                 let parts = whole.parts(form, symbols);
                 if several {
                     self.merges.came(self.number, parts.iter().any(Option::is_some));

@@ -16,10 +16,10 @@ mod say;
 use std::sync::Arc;
 use std::time::Duration;
 
+use egress::lane;
 use http::header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body::Body as _;
-use model::Timestamp;
 use model::health::Reason;
 use tokio::time::Instant;
 
@@ -75,7 +75,7 @@ pub(crate) enum Recalled {
     /// An answer.
     Answer(Response<Body>),
     /// A provider must be asked; with a plan for its answer, unless the cache has nothing to do with it.
-    Goes(Option<Plan>),
+    Goes(Option<Box<Plan>>),
 }
 
 /// Looks for an answer, and waits for that of an equal call. An error: the caller wants a kept answer or none.
@@ -125,7 +125,7 @@ pub(crate) async fn recall(gateway: &Arc<Gateway>, call: &Call, has_body: bool) 
 }
 
 /// What the cache may do; nothing for calls that go past it.
-fn plan(call: &Call, has_body: bool) -> Option<Plan> {
+fn plan(call: &Call, has_body: bool) -> Option<Box<Plan>> {
     let (rules, door) = match &call.to {
         To::Route(route, _) => (route.cache.as_ref()?, Door::Route(route.id.as_str())),
         To::Integration(integration) => {
@@ -136,7 +136,7 @@ fn plan(call: &Call, has_body: bool) -> Option<Plan> {
     let times = rules.times(&call.path)?;
     let (path, query) = (&call.path, call.query.as_deref());
     let caller = rules.per_caller.then(|| call.actor());
-    Some(Plan {
+    Some(Box::new(Plan {
         key: Key::new(door, caller, path, query, &call.headers, &rules.headers),
         times,
         rules: rules.clone(),
@@ -147,7 +147,7 @@ fn plan(call: &Call, has_body: bool) -> Option<Plan> {
         old: None,
         varies: None,
         lead: None,
-    })
+    }))
 }
 
 /// Something was written: what is kept of that address is not true any more (RFC 9111, section 4.4).
@@ -240,7 +240,7 @@ impl Plan {
 
     /// What an answer says of being kept. Where each caller has its own, `private` says nothing more.
     fn said(&self, headers: &HeaderMap) -> Said {
-        let said = Said::of(headers, Timestamp::now());
+        let said = Said::of(headers, lane::timestamp());
         Said { private: said.private && !self.rules.per_caller, ..said }
     }
 
@@ -250,7 +250,7 @@ impl Plan {
     }
 
     /// A place for an answer that is on its way, if it may be kept and shared.
-    pub(crate) fn place(mut self, gateway: &Gateway, found: &mut Answer) -> Option<Box<Place>> {
+    pub(crate) fn place(mut self: Box<Self>, gateway: &Gateway, found: &mut Answer) -> Option<Box<Place>> {
         let Answer { head, may_keep, held, rest, .. } = &*found;
         let said = self.said(&head.headers);
         let len = rest.as_ref().map_or(Some(0), |rest| rest.size_hint().upper());

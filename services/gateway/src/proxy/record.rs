@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use egress::lane;
 use http::response::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::health::Reason;
@@ -75,7 +76,7 @@ impl Mark {
     /// An attempt begins.
     pub(crate) fn start(account: Account, request_bytes: u64, cost_micros: u64) -> Self {
         let call = Attempted { request_bytes, cost_micros, ..Attempted::default() };
-        Self { account, started: Instant::now(), call, sent: None, told: false }
+        Self { account, started: lane::now(), call, sent: None, told: false }
     }
 
     /// From here on the provider may see it. For how long it is waited for, where `slow` is slow and `timeout` too long.
@@ -89,7 +90,7 @@ impl Mark {
     /// It ended with an answer or without one.
     pub(crate) fn end(&mut self, sent: bool, reason: Option<Reason>, status: Option<u16>) -> u64 {
         self.told = true;
-        self.call = Attempted { sent, reason, status, took: self.started.elapsed(), ..self.call };
+        self.call = Attempted { sent, reason, status, took: lane::now() - self.started, ..self.call };
         let Entry { live, endpoint, .. } = &*self.account;
         live.attempted(self.account.whose(), &self.call);
         if let Some(number) = self.sent.take() {

@@ -70,8 +70,8 @@ impl Slot {
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let held = self.lock();
         let Some(Held { hold, limits }) = &*held else { return };
-        let left = hold.purses(&**limits).map(|(place, purse)| (&*limits.rules[place].quota.name, purse));
-        told::put(headers, &limits.policy, left, steady::now_ms());
+        let left = hold.purses(&**limits).map(|(place, purse)| (&*limits.rules[place].begins, purse));
+        told::put(headers, &limits.policy, left, steady::turn_ms());
     }
 
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Held>> {

@@ -57,6 +57,8 @@ pub(super) struct Rule {
     /// What is allowed in one stretch of its span.
     pub(super) amount: u64,
     pub(super) is_calendar: bool,
+    /// How callers are told what is left of it: the beginning.
+    pub(super) begins: String,
     pot: Arc<Pot>,
     /// For as long as it is there, its amount holds for all that share the pot.
     _said: Arc<()>,
@@ -291,5 +293,6 @@ fn rule(book: &Book, given: &Integration, quota: Quota, replicas: u32) -> Option
     let has_parts = quota.scope.has_parts();
     let (pot, said) = book.pot(&given.id, &owner, &limit, has_parts)?;
     let is_calendar = matches!(limit.span, Span::Calendar { .. });
-    Some(Rule { quota, amount: limit.amount, is_calendar, pot, _said: said })
+    let begins = super::told::begins(&quota.name);
+    Some(Rule { quota, amount: limit.amount, is_calendar, begins, pot, _said: said })
 }

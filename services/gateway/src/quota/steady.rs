@@ -4,6 +4,8 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use egress::lane;
+
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Where it begins, in milliseconds: 0 is no moment.
@@ -11,6 +13,15 @@ const FIRST_MS: u64 = 1_000;
 
 /// Now.
 pub(crate) fn now_ms() -> u64 {
-    let passed = BEGAN.elapsed();
+    since(Instant::now())
+}
+
+/// When this turn began, more or less: for what spends nothing.
+pub(crate) fn turn_ms() -> u64 {
+    since(lane::now().into_std())
+}
+
+fn since(now: Instant) -> u64 {
+    let passed = now.saturating_duration_since(*BEGAN);
     passed.as_secs() * 1_000 + u64::from(passed.subsec_millis()) + FIRST_MS
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
@@ -14,6 +15,9 @@ use crate::problem::Problem;
 
 pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Room for what is left of the few limits that an integration has, in bytes.
+const TEXT_BYTES: usize = 160;
 
 /// A call that a limit does not let go.
 #[derive(Clone, Debug)]
@@ -67,11 +71,12 @@ impl Limited {
                 .with("integration", integration)
                 .retry_after(secs);
         let Some(name) = quota else { return problem };
-        let now = item(name, *left, secs);
+        let mut now = Vec::new();
+        item(&mut now, &begins(name), *left, secs);
         problem
             .with("violated-policies", vec![name.as_str()])
             .with("limit", *amount)
-            .header(RATE_LIMIT, &now)
+            .header(RATE_LIMIT, &String::from_utf8_lossy(&now))
             .header(RATE_LIMIT_POLICY, policy.to_str().unwrap_or_default())
     }
 }
@@ -92,31 +97,43 @@ pub(super) fn policy(rules: &[Rule]) -> HeaderValue {
     HeaderValue::from_str(&policy).expect("names are quoted, in visible ASCII")
 }
 
-/// Puts what is left of limits into an answer's head.
+/// Puts what is left of limits into an answer's head: of each how its item [`begins`], and its purse.
 pub(super) fn put<'a>(
     headers: &mut HeaderMap,
     policy: &HeaderValue,
     left: impl Iterator<Item = (&'a str, &'a Purse)>,
     now_ms: u64,
 ) {
-    let mut text = String::new();
-    for (name, purse) in left {
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    for (begins, purse) in left {
         let secs = purse.resets_ms().map(|resets| resets.saturating_sub(now_ms).div_ceil(1_000));
-        let comma = if text.is_empty() { "" } else { ", " };
-        write!(text, "{comma}{}", item(name, purse.remaining().0, secs)).expect("a string takes all");
+        if !text.is_empty() {
+            text.extend_from_slice(b", ");
+        }
+        item(&mut text, begins, purse.remaining().0, secs);
     }
     if text.is_empty() {
         return;
     }
-    if let Ok(left) = HeaderValue::from_str(&text) {
+    if let Ok(left) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
         headers.insert(RATE_LIMIT, left);
         headers.insert(RATE_LIMIT_POLICY, policy.clone());
     }
 }
 
-fn item(name: &str, left: u64, secs: Option<u64>) -> String {
-    let reset = secs.map(|secs| format!(";t={secs}")).unwrap_or_default();
-    format!("{};r={left}{reset}", quoted(name))
+/// How a limit's item in `RateLimit` begins: all of it that does not change.
+pub(super) fn begins(name: &str) -> String {
+    format!("{};r=", quoted(name))
+}
+
+/// What is left of one limit.
+fn item(text: &mut Vec<u8>, begins: &str, left: u64, secs: Option<u64>) {
+    text.extend_from_slice(begins.as_bytes());
+    text.extend_from_slice(itoa::Buffer::new().format(left).as_bytes());
+    if let Some(secs) = secs {
+        text.extend_from_slice(b";t=");
+        text.extend_from_slice(itoa::Buffer::new().format(secs).as_bytes());
+    }
 }
 
 /// A name as a string of a structured field, which takes visible ASCII only.

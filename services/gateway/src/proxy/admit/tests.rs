@@ -34,7 +34,7 @@ fn admitted(
     path: &str,
     headers: &[(&'static str, &str)],
     peer: &str,
-) -> Result<Call, &'static str> {
+) -> Result<Box<Call>, &'static str> {
     let mut head = Request::get(path).body(()).expect("a request").into_parts().0;
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).expect("a value");

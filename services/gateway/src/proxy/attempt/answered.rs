@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use egress::lane;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use model::Timestamp;
 use model::health::Reason;
@@ -40,7 +41,7 @@ pub(super) fn hear(
         let hints = catalogue::hints(integration.provider, &answer);
         account.quota.learn(&hints, sent_ms);
         if let Some(near) = near {
-            near.heard(&hints, sent_at, Timestamp::now());
+            near.heard(&hints, sent_at, lane::timestamp());
         }
     }
     if let Some(reason) = judged.reason {
@@ -86,8 +87,17 @@ pub(super) fn answered(
         rest = None;
     }
     let duration_ms = mark.end(true, reason, Some(status));
-    let answer =
-        Answer { integration: integration.clone(), head, may_keep, held, rest, account, voice, merged: 0 };
+    let integration_of = integration.clone();
+    let answer = Box::new(Answer {
+        integration: integration_of,
+        head,
+        may_keep,
+        held,
+        rest,
+        account,
+        voice,
+        merged: 0,
+    });
     match reason {
         None => Tried::Answered(answer),
         Some(Reason::BadRequest) if !operates && !integration.retry.statuses.contains(&status) => {

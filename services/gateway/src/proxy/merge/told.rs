@@ -94,7 +94,7 @@ impl Whole {
         integration: &Arc<Integration>,
         call: &Call,
         account: &Account,
-    ) -> Option<Answer> {
+    ) -> Option<Box<Answer>> {
         let (provider, status) = (integration.provider, self.head.status.as_u16());
         if self.several && provider.has_rule_for(status) {
             let answer = catalogue::Answer { status, headers: &[], body: &part };
@@ -116,7 +116,7 @@ impl Whole {
             judged = reader.read(judged).await.ok().filter(|judged| judged.reason.is_none())?;
         }
         let Judged { head, held, .. } = judged;
-        Some(Answer {
+        Some(Box::new(Answer {
             integration: integration.clone(),
             head,
             may_keep,
@@ -125,7 +125,7 @@ impl Whole {
             account: account.clone(),
             voice: None,
             merged: self.count,
-        })
+        }))
     }
 }
 
@@ -136,7 +136,7 @@ impl Failed {
     pub(super) fn of(failure: Failure, count: u32) -> Self {
         let Failure { reason, status, may_have_acted, retry_after, answer, .. } = failure;
         let answer = answer.filter(|answer| answer.rest.is_none());
-        let answer = answer.map(|answer| Whole::of(answer, count, false));
+        let answer = answer.map(|answer| Whole::of(*answer, count, false));
         Self { reason, status, may_have_acted, retry_after, answer }
     }
 
@@ -147,15 +147,17 @@ impl Failed {
         account: &Account,
         duration_ms: u64,
     ) -> Failure {
-        let answer = self.answer.as_ref().map(|whole| Answer {
-            integration: integration.clone(),
-            head: whole.head.clone(),
-            may_keep: false,
-            held: whole.body.clone().unwrap_or_default(),
-            rest: None,
-            account: account.clone(),
-            voice: None,
-            merged: whole.count,
+        let answer = self.answer.as_ref().map(|whole| {
+            Box::new(Answer {
+                integration: integration.clone(),
+                head: whole.head.clone(),
+                may_keep: false,
+                held: whole.body.clone().unwrap_or_default(),
+                rest: None,
+                account: account.clone(),
+                voice: None,
+                merged: whole.count,
+            })
         });
         let Self { reason, status, may_have_acted, retry_after, .. } = *self;
         Failure { reason, status, duration_ms, may_have_acted, retry_after, answer }

@@ -67,9 +67,9 @@ impl Plan {
 /// A provider's answer, kept where it may be; a caller that has it already gets no more than that word.
 pub(crate) fn pass(
     gateway: &Gateway,
-    found: Answer,
+    found: Box<Answer>,
     attempts: usize,
-    mut plan: Option<Plan>,
+    mut plan: Option<Box<Plan>>,
     word: &'static str,
 ) -> Response<Body> {
     let condition = plan.as_mut().and_then(|plan| plan.condition.take());

@@ -18,7 +18,7 @@ use crate::body::Inbound;
 use crate::cache::condition::Condition;
 
 /// What came of it, and what it was.
-type Gone = (Forwarded, Call, Option<Plan>);
+type Gone = (Forwarded, Box<Call>, Option<Box<Plan>>);
 
 /// A call under way.
 pub(crate) struct Going {
@@ -29,7 +29,7 @@ pub(crate) struct Going {
 }
 
 /// Asks the members; the kept answer's own, whether it is still true.
-pub(crate) fn go(gateway: &Arc<Gateway>, mut call: Call, members: Chosen, mut plan: Plan) -> Going {
+pub(crate) fn go(gateway: &Arc<Gateway>, mut call: Box<Call>, members: Chosen, mut plan: Box<Plan>) -> Going {
     if plan.asks.reads && !plan.asks.head {
         Condition::strip(&mut call.headers);
         call.revalidates = plan.old.clone().filter(|old| old.said.has_validator);

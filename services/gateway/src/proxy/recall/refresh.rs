@@ -28,11 +28,11 @@ pub(super) fn behind(gateway: &Arc<Gateway>, call: &Call, plan: &Plan, kept: &Ar
     else {
         return kept.end_refresh();
     };
-    let mut call = call.again();
+    let mut call = Box::new(call.again());
     dress::undress(&mut call.headers);
     // Who asks for a head has it brought up to date all the same.
     call.method = Method::GET;
-    let plan = Plan {
+    let plan = Box::new(Plan {
         key: plan.key.clone(),
         times: plan.times,
         rules: plan.rules.clone(),
@@ -42,7 +42,7 @@ pub(super) fn behind(gateway: &Arc<Gateway>, call: &Call, plan: &Plan, kept: &Ar
         old: Some(kept.clone()),
         varies: None,
         lead: Some(lead),
-    };
+    });
     let (gateway, kept) = (gateway.clone(), kept.clone());
     tokio::spawn(async move {
         let gone = go(&gateway, call, members, plan).await;

@@ -21,7 +21,7 @@ pub(super) fn kept(headers: &mut HeaderMap, word: &str, age_secs: u64, here: Dur
     if gone > 0 {
         text.push(b'-');
     }
-    decimal(&mut text, left.max(gone));
+    text.extend_from_slice(itoa::Buffer::new().format(left.max(gone)).as_bytes());
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
         headers.append(CACHE_STATUS, value);
     }
@@ -38,18 +38,6 @@ pub(super) fn forwarded(headers: &mut HeaderMap, word: &str, was_stale: bool, is
         (_, false, false) => "signalbox; fwd=miss",
     };
     headers.append(CACHE_STATUS, HeaderValue::from_static(text));
-}
-
-fn decimal(text: &mut Vec<u8>, mut number: u64) {
-    let from = text.len();
-    loop {
-        text.push(b'0' + u8::try_from(number % 10).expect("a digit"));
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    text[from..].reverse();
 }
 
 #[cfg(test)]
