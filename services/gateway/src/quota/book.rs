@@ -16,7 +16,7 @@ use model::quota::{Limit, key};
 use model::{IntegrationId, Timestamp};
 use tokio::sync::Notify;
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Said};
 use super::pause::Pauses;
 use super::purse::Purse;
 use super::queue::Queue;
@@ -79,8 +79,8 @@ pub(crate) struct Kept {
     pub(super) keeper: Mutex<Keeper>,
     /// When the next call may go while it is throttled, in microseconds of the steady clock.
     pub(super) next_us: AtomicU64,
-    /// What the provider said that is used, until it is written down, and in which window.
-    pub(super) said: Mutex<Option<(u64, i64)>>,
+    /// What the provider said that is used, until it is written down.
+    pub(super) said: Mutex<Option<Said>>,
     /// When the call was sent of whose answer the provider's word was taken last, on the steady clock.
     pub(super) heard_ms: AtomicU64,
 }
@@ -261,10 +261,23 @@ impl Pot {
 // === impl Kept ===
 
 impl Kept {
-    /// Notes what the provider says that is used of the window that is open.
+    /// Notes what the provider says that is used.
     pub(super) fn say(&self, used: u64) {
-        if let Some(window) = lock(&self.keeper).window() {
-            *lock(&self.said) = Some((used, window));
+        if let Some(said) = lock(&self.keeper).said(used) {
+            *lock(&self.said) = Some(said);
+        }
+    }
+
+    /// Whether the provider said something that is not written down.
+    pub(super) fn is_told(&self) -> bool {
+        lock(&self.said).is_some()
+    }
+
+    /// It is written down, unless more was said meanwhile.
+    pub(super) fn wrote(&self, said: Option<Said>) {
+        let mut known = lock(&self.said);
+        if *known == said {
+            *known = None;
         }
     }
 }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use crate::quota::purse::Purse;
 use demand::Demand;
-use model::quota::Limit;
 use model::quota::clock::Now;
 use model::quota::ledger::{Error, Holder, Lease, Ledger, QUIET_MS, SHARE_MS};
 use model::quota::window::Window;
+use model::quota::{Limit, Span};
 
 /// Between two asks of one limit, in milliseconds. An ask is a read and a write.
 pub(crate) const ASK_MS: u64 = 1_000;
@@ -44,6 +44,15 @@ pub(crate) const IDLE_MS: u64 = 600_000;
 
 /// With more doubt of the time no share is taken, in milliseconds: it would have to end as soon as it begins.
 const DOUBT_MS_MAX: u64 = SHARE_MS / 5;
+
+/// What a provider says of its own count, as it is of use to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// So much is used in all, in this window.
+    Used { used: u64, window: i64 },
+    /// So much is used by others than this gateway, of what renews itself.
+    Others { used: u64 },
+}
 
 /// What keeps a purse.
 #[derive(Debug)]
@@ -157,6 +166,15 @@ impl Keeper {
         due
     }
 
+    /// Whether the ledger may be told now what the provider said. Whoever is told so tells it.
+    pub(crate) fn may_tell(&mut self, steady_ms: u64) -> bool {
+        let may = self.asked_ms.is_none_or(|asked| steady_ms.saturating_sub(asked) >= ASK_MS);
+        if may {
+            self.asked_ms = Some(steady_ms);
+        }
+        may
+    }
+
     /// Whether what others have in use comes home before a call that waits for it gives up.
     fn comes_soon(&self) -> bool {
         self.limit.renews() && self.limit.home_ms() <= SOON_HOME_MS
@@ -189,6 +207,31 @@ impl Keeper {
         let ours = self.window.map_or(0, |window| window.from.as_millis());
         if self.limit.renews() || written.window == ours {
             self.learn(written, now);
+        }
+    }
+
+    /// What the provider's own count says to the ledger, by an answer that has just come; nothing where providers count none.
+    pub(crate) fn said(&self, used: u64) -> Option<Said> {
+        match self.limit.span {
+            Span::Calendar { .. } => self.window().map(|window| Said::Used { used, window }),
+            Span::Rolling { .. } => {
+                // Units that came home meanwhile, or that are under way, are ours for longer than they are the provider's.
+                let own = self.granted.saturating_sub(self.returned).saturating_sub(self.purse.balance());
+                Some(Said::Others { used: used.saturating_sub(own) })
+            }
+            Span::Concurrent => None,
+        }
+    }
+
+    /// Takes that count: what it leaves is all that may be spent here, and what it says of others is written with the next
+    /// plan. Nothing where it is of another window.
+    pub(crate) fn observe(&mut self, ledger: &Ledger, said: Said, now: &Now) -> Option<Ledger> {
+        match said {
+            Said::Used { used, window } => (ledger.window == window).then(|| {
+                self.purse.heed(self.limit.amount.saturating_sub(used), now.steady_ms);
+                ledger.observe(used)
+            }),
+            Said::Others { used } => Some(ledger.observe_others(&self.me, used, &self.limit, now)),
         }
     }
 

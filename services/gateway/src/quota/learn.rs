@@ -35,7 +35,7 @@ impl Slot {
             }
             // Beyond what we know, somebody else spent it: all gateways are told, before they lease what is not there.
             let is_news = left < purse.remaining().0;
-            if (purse.heed(left, now_ms) > 0 || is_news) && rule.is_calendar {
+            if purse.heed(left, now_ms) > 0 || is_news {
                 kept.say(rule.amount.saturating_sub(left));
                 limits.book.ring();
             }

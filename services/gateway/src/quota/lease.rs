@@ -18,7 +18,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, Kept, lock};
-use super::keeper::TICK_MS;
+use super::keeper::{Said, TICK_MS};
 use super::steady;
 use crate::snapshot::{Current, open};
 use crate::telemetry;
@@ -94,7 +94,7 @@ async fn fill(kv: &Kv, book: &Arc<Book>, served: &CancellationToken) {
                 }
                 keeper.tick(now_ms, now.as_ref());
                 let free = now.is_some() && asking.len() < ASKS_MAX && !asking.contains(&kept.key);
-                free && keeper.is_due(now_ms)
+                free && (keeper.is_due(now_ms) || (kept.is_told() && keeper.may_tell(now_ms)))
             };
             if is_due {
                 asking.insert(kept.key.clone());
@@ -121,9 +121,11 @@ async fn ask(kv: &Kv, book: &Book, kept: &Kept) {
     for _ in 0..TRIES {
         let Some((read, revision)) = look(kv, book, kept).await else { return };
         let Some(now) = book.now() else { return };
-        let Some(next) = plan(kept, read.as_ref(), &now) else { return };
+        let said = *lock(&kept.said);
+        let Some(next) = plan(kept, read.as_ref(), said, &now) else { return kept.wrote(said) };
         match write(kv, book, kept, &next, revision).await {
             Some(true) => {
+                kept.wrote(said);
                 let now = book.now().unwrap_or(now);
                 lock(&kept.keeper).landed(&next, &now);
                 return;
@@ -136,12 +138,10 @@ async fn ask(kv: &Kv, book: &Book, kept: &Kept) {
 }
 
 /// What to write, with what the provider said of its own count.
-fn plan(kept: &Kept, read: Option<&Ledger>, now: &Now) -> Option<Ledger> {
+fn plan(kept: &Kept, read: Option<&Ledger>, said: Option<Said>, now: &Now) -> Option<Ledger> {
     let mut keeper = lock(&kept.keeper);
-    let said = lock(&kept.said).take();
     // First what is used, then what can be had of the rest.
-    let observed = read.zip(said).filter(|(ledger, (_, window))| ledger.window == *window);
-    let observed = observed.map(|(ledger, (used, _))| keeper.observe(ledger, used, now));
+    let observed = read.zip(said).and_then(|(ledger, said)| keeper.observe(ledger, said, now));
     let planned = keeper.plan(observed.as_ref().or(read), now).ok()?;
     planned.or(observed).filter(|next| read != Some(next))
 }

@@ -1,6 +1,10 @@
 //! What calls are charged of limits: tokens by what was used and not by what was thought, slower when little is left, by
 //! caller and endpoint apart, and told in the ledger to those who warn.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use bus::Bucket;
 use http::StatusCode;
 use model::Timestamp;
@@ -9,7 +13,8 @@ use model::quota::ledger::Ledger;
 use serde_json::{Value, json};
 
 use super::house::{Got, House, TOKEN, eventually, integration, route, token};
-use super::provider::Provider;
+use super::provider::{Provider, answer};
+use super::quotas::Other;
 
 const OTHER: &str = "sbt_0123456789abcdef0123456789abcdef0123456789b";
 const THIRD: &str = "sbt_0123456789abcdef0123456789abcdef0123456789c";
@@ -196,5 +201,40 @@ async fn a_rolling_limit_tells_in_its_ledger_how_far_it_is_used() {
         .await;
         told(&house, None, u64::try_from(units).expect("small")).await;
     }
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_use_of_a_rolling_limit_no_gateway_spends() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let limit = json!({ "quotas": [{ "name": "l", "requests": 100, "window_secs": 60 }] });
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let other = Other::start(&house).await;
+    // Somebody else with the same key has used seventy of a hundred. The provider counts, and refuses the hundred and first.
+    let used = Arc::new(AtomicU64::new(70));
+    let counted = used.clone();
+    provider.will(move |_| {
+        let used = counted.fetch_add(1, Relaxed) + 1;
+        let left = 100_u64.saturating_sub(used).to_string();
+        let status = if used > 100 { 429 } else { 200 };
+        let headers = [("x-ratelimit-limit", "100"), ("x-ratelimit-remaining", left.as_str())];
+        std::future::ready(answer(status, &headers, "{}"))
+    });
+    eventually("a first answer", || async { (house.get("/p/a/x").await.status == 200).then_some(()) }).await;
+    let in_use = || async { ledgers(&house).await.first().map_or(0, |(_, ledger)| ledger.taken()) };
+    eventually("that the ledger knows of the others", || async { (in_use().await >= 70).then_some(()) })
+        .await;
+    eventually("that all that is left was spent", || async {
+        other.get(&house, "/p/a/x").await;
+        house.get("/p/a/x").await;
+        (used.load(Relaxed) == 100).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        let (mine, theirs) = tokio::join!(house.get("/p/a/x"), other.get(&house, "/p/a/x"));
+        assert_eq!((mine.status.as_u16(), theirs.status.as_u16()), (429, 429));
+    }
+    assert_eq!(used.load(Relaxed), 100, "nothing was sent in vain");
+    other.stop().await;
     house.stop().await;
 }

@@ -115,13 +115,6 @@ impl Keeper {
         next
     }
 
-    /// Takes the provider's own count: all that is used in this window, by an answer to a call that was sent in it. What
-    /// that leaves is all that may be spent here; what it says of others is written with the next plan.
-    pub(crate) fn observe(&mut self, ledger: &Ledger, used: u64, now: &Now) -> Ledger {
-        self.purse.heed(self.limit.amount.saturating_sub(used), now.steady_ms);
-        ledger.observe(used)
-    }
-
     fn is_spare(&self, steady_ms: u64) -> bool {
         self.spare_since_ms.is_some_and(|since| steady_ms.saturating_sub(since) >= SPARE_MS)
     }

@@ -1,10 +1,11 @@
-//! Pays for one call at once, for who holds no lease: a prober asks so seldom that it has nothing to keep. Pure.
+//! What is spent by who holds no lease: a prober, who asks so seldom that it has nothing to keep, pays for one call at once;
+//! and others have the same key. Pure.
 //!
 //! What renews itself is away until it is home, like the share of a holder that left. Shares whose holders are gone are
 //! not buried here: how much is kept for each depends on how many gateways there are, which only gateways know.
 
 use super::ghost::{self, Ghost};
-use super::{Error, Ledger, certain};
+use super::{Error, Holder, Lease, Ledger, certain};
 use crate::quota::clock::Now;
 use crate::quota::limit::{ESTIMATE_MS, Limit};
 
@@ -24,15 +25,35 @@ impl Ledger {
             return Ok(None);
         }
         if limit.renews() {
-            let home = limit.home_ms();
-            let step = i64::try_from((home / STEPS).max(1)).unwrap_or(i64::MAX);
-            let free_at = now.latest.as_millis().saturating_add_unsigned(home);
-            let free_at = free_at.saturating_add(step - free_at.rem_euclid(step));
-            ghost::put(&mut next.ghosts, Ghost { units, free_at, holder: None });
+            next.spend(limit, units, now);
         } else {
             next.paid = next.paid.saturating_add(units);
         }
         Ok(Some(next))
+    }
+
+    /// Takes the provider's own count of what renews itself, by what it says that others than this holder have used. What
+    /// nobody in the ledger can have used was used by somebody else with the same key: it is away until it is home. Only ever
+    /// lowers what is left, and is the same when it is said again.
+    #[must_use]
+    pub fn observe_others(&self, holder: &Holder, used: u64, limit: &Limit, now: &Now) -> Self {
+        let own = self.holders.get(holder).map_or(0, Lease::held);
+        let known = self.taken().saturating_sub(own);
+        let mut next = self.clone();
+        match used.min(limit.amount).saturating_sub(known) {
+            0 => {}
+            units => next.spend(limit, units, now),
+        }
+        next
+    }
+
+    /// Units of what renews itself are away from now on.
+    fn spend(&mut self, limit: &Limit, units: u64, now: &Now) {
+        let home = limit.home_ms();
+        let step = i64::try_from((home / STEPS).max(1)).unwrap_or(i64::MAX);
+        let free_at = now.latest.as_millis().saturating_add_unsigned(home);
+        let free_at = free_at.saturating_add(step - free_at.rem_euclid(step));
+        ghost::put(&mut self.ghosts, Ghost { units, free_at, holder: None });
     }
 
     /// The first moment at which a window that has just begun or is about to end is certain enough to call in, in Unix

@@ -89,6 +89,32 @@ fn the_providers_count_only_lowers_what_is_left() {
 }
 
 #[test]
+fn what_others_use_of_a_rolling_limit_is_away_until_it_is_home() {
+    let (limit, now) = (minute(100, None), at("2026-11-21T12:00:00Z"));
+    let (ledger, _) = Ledger::new(&limit, 0).grant(&who("a"), 20, &now);
+    let (ledger, _) = ledger.grant(&who("b"), 30, &now);
+    // b may have used its thirty: what is said beyond that nobody here has.
+    let seen = ledger.observe_others(&who("a"), 70, &limit, &now);
+    assert_eq!((ledger.left(), seen.left()), (50, 10));
+    assert_eq!(seen.observe_others(&who("a"), 70, &limit, &now), seen, "it is known already");
+    assert_eq!(seen.observe_others(&who("a"), 30, &limit, &now), seen, "an older word");
+    assert_eq!(ledger.observe_others(&who("a"), 30, &limit, &now), ledger, "b's");
+    assert_eq!(
+        ledger.observe_others(&who("a"), 1_000, &limit, &now).left(),
+        0,
+        "a word that says more than there is"
+    );
+    let left = |text: &str| {
+        let mut seen = seen.clone();
+        for holder in ["a", "b"] {
+            seen.entry(&who(holder)).until = at("2026-11-21T13:00:00Z").earliest.as_millis();
+        }
+        Ledger::now(Some(&seen), &limit, &at(text)).expect("no window").left()
+    };
+    assert_eq!((left("2026-11-21T12:01:00Z"), left("2026-11-21T12:01:07Z")), (10, 50));
+}
+
+#[test]
 fn a_share_that_nobody_renews_is_free_when_all_it_spent_is_home() {
     let (limit, start) = (minute(100, None), at("2026-11-21T12:00:00Z"));
     let (mut ledger, _) = Ledger::new(&limit, 0).grant(&who("a"), 80, &start);
