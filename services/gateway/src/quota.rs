@@ -25,4 +25,4 @@ mod figures;
 #[cfg(test)]
 mod sim;
 
-pub(crate) use steady::{now_ms, turn_ms};
+pub(crate) use steady::turn_ms;

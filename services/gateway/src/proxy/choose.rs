@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use crate::board::Board;
 use crate::breaker::{Shut, Standing};
 use crate::map::Few;
+use crate::quota::limits::Limits;
 use crate::snapshot::{Integration, Route};
 
 /// The members to try.
@@ -117,9 +118,10 @@ fn fact(route: &Route, member: &Integration, board: &Board, repeatable: bool, no
         Order::CheapestFirst => fact.cost = (member.cost_micros, tokens_cost(member)),
         Order::QuotaAware => {
             let heard = member.near.as_ref().is_some_and(|near| near.is_near(lane::timestamp()));
-            let leased =
-                || member.limits.as_ref().is_some_and(|limits| limits.is_near(crate::quota::now_ms()));
-            fact.near = heard || leased();
+            let leased = |limits: &Arc<Limits>| {
+                member.pause.left_of_limits().is_some() || limits.is_near(crate::quota::turn_ms())
+            };
+            fact.near = heard || member.limits.as_ref().is_some_and(leased);
         }
     }
     if !member.gate.is_clear() {

@@ -42,13 +42,12 @@ pub(crate) async fn enter(
     let (under, now_ms) = (limits.under(asked), steady::now_ms());
     let held = |hold| Held { hold, limits: limits.clone() };
     let waited = under.iter().find(|(place, kept, _)| limits.is_waited(*place, kept));
-    let refusal = match (waited, limits.is_paused(now_ms)) {
-        (None, false) => match limits.take(&under, now_ms) {
+    let refusal = match waited {
+        None => match limits.take(&under, now_ms) {
             Ok(hold) => return Ok(held(hold)),
-            Err(refusal) => Some(refusal),
+            Err(refusal) => refusal,
         },
-        (Some((place, ..)), false) => Some(Refusal { place: *place, take: Take::Wait { until_ms: now_ms } }),
-        (_, true) => None,
+        Some((place, ..)) => Refusal { place: *place, take: Take::Wait { until_ms: now_ms } },
     };
     Box::pin(wait(limits, asked, &under, refusal, patience)).await.map(held)
 }
@@ -57,17 +56,13 @@ async fn wait(
     limits: &Limits,
     asked: &Asked<'_>,
     under: &Under<'_>,
-    refusal: Option<Refusal>,
+    refusal: Refusal,
     patience: Patience,
 ) -> Result<Hold, Limited> {
     let began_ms = steady::now_ms();
     let most_ms = patience.left_ms.saturating_sub(KEEP_MS);
-    let Some(refusal) = refusal else {
-        let until_ms = limits.paused_until_ms.load(std::sync::atomic::Ordering::Relaxed);
-        return Err(limits.limited(None, 0, until_ms.checked_sub(began_ms)));
-    };
     let Some((_, kept, units)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
-        return Err(limits.limited(Some(refusal), 0, None));
+        return Err(limits.limited(refusal, 0, None));
     };
     let is_granted_soon = !limits.book.is_away(began_ms)
         && (kept.purse.is_over(began_ms)
@@ -127,14 +122,14 @@ impl Limits {
             Take::Empty { resets_ms } => Some(resets_ms.saturating_sub(now_ms)),
             Take::Never | Take::Taken(_) => None,
         };
-        self.limited(Some(refusal), left, wait_ms)
+        self.limited(refusal, left, wait_ms)
     }
 
-    fn limited(&self, refusal: Option<Refusal>, left: u64, wait_ms: Option<u64>) -> Limited {
-        let rule = refusal.map(|refusal| &self.rules[refusal.place]);
+    fn limited(&self, refusal: Refusal, left: u64, wait_ms: Option<u64>) -> Limited {
+        let rule = &self.rules[refusal.place];
         Limited {
-            quota: rule.map(|rule| rule.quota.name.clone()),
-            amount: rule.map_or(0, |rule| rule.amount),
+            quota: Some(rule.quota.name.clone()),
+            amount: rule.amount,
             left,
             wait: wait_ms.map(Duration::from_millis),
             policy: self.policy.clone(),

@@ -32,7 +32,7 @@ fn limits(each: usize, rolling: bool) -> Vec<Arc<Limits>> {
         let quotas: Vec<_> = (0..each).map(quota).collect();
         let body = json!({ "id": format!("i{n}"), "provider": "custom", "base_url": "http://127.0.0.1", "quotas": quotas });
         let given: Integration = serde_json::from_value(body).expect("an integration");
-        let limits = Limits::new(&book, &given, custom, 4, 1_000, None).expect("has limits");
+        let limits = Limits::new(&book, &given, custom, 4, 1_000).expect("has limits");
         for (_, kept) in limits.shared() {
             kept.purse.end_at(u64::MAX);
             kept.purse.deposit(1 << 32);

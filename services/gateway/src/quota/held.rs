@@ -36,6 +36,11 @@ impl Slot {
         }
     }
 
+    /// Whether the call is under a limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// The call has failed: it counts, and used no tokens.
     pub(crate) fn failed(&self) {
         self.end(Some((0, 0)));

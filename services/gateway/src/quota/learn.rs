@@ -1,23 +1,17 @@
 //! What answers say of their provider's limits: it corrects the count at once, downwards only.
 //!
 //! A word is taken for the limits that its call was under, in the window in which it was sent, and not when one of a later
-//! call was taken already. Which limit it speaks of is told by its name, else by its amount, else there is only one. A
-//! provider that wants no calls for a time gets none.
+//! call was taken already. Which limit it speaks of is told by its name, else by its amount, else there is only one.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use catalogue::Hint;
 use http::HeaderMap;
-use model::health::Reason;
 use model::quota::Unit;
 
 use super::held::{Held, Slot};
 use super::limits::Rule;
 use super::steady;
-
-/// How long nothing is sent after a refusal that does not say how long, in milliseconds.
-const PAUSE_MS: u64 = 1_000;
 
 impl Slot {
     /// Takes what the answer to this call says, of a call that was sent at this moment of the steady clock.
@@ -40,17 +34,6 @@ impl Slot {
                 limits.book.ring();
             }
         }
-    }
-
-    /// The provider refused the call: nothing is sent for as long as it says.
-    pub(crate) fn refused(&self, reason: Reason, wait: Option<Duration>) {
-        if !matches!(reason, Reason::ThrottledBurst | Reason::QuotaExhausted | Reason::Banned) {
-            return;
-        }
-        let held = self.lock();
-        let Some(Held { limits, .. }) = &*held else { return };
-        let wait_ms = wait.map_or(PAUSE_MS, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        limits.pause(wait_ms.max(1), steady::now_ms());
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use catalogue::{Provider, fit_path};
@@ -18,16 +17,11 @@ use super::book::{Book, Kept, Pot};
 use super::hold::{Hold, Purses, Refusal};
 use super::purse::{Purse, Take};
 
-/// How long a provider's word of a pause is heeded at most, in milliseconds.
-const PAUSE_MS_MAX: u64 = 3_600_000;
-
 /// The limits of an integration. What every call looks at stands first, close together: of many integrations none is in any
 /// cache.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limits {
-    /// Until when the provider wants no calls, on the steady clock.
-    pub(super) paused_until_ms: Arc<AtomicU64>,
     pub(super) book: Arc<Book>,
     lines: SmallVec<[Line; 3]>,
     /// Whether one of them counts tokens: then the body of a call matters.
@@ -113,7 +107,6 @@ impl Limits {
         provider: &Provider,
         replicas: u32,
         output: u64,
-        old: Option<&Self>,
     ) -> Option<Arc<Self>> {
         let quotas = provider.quotas_of(given);
         let mut rules: Vec<Rule> =
@@ -122,9 +115,8 @@ impl Limits {
         rules.sort_by_key(|rule| rule.amount);
         let counts_tokens = rules.iter().any(|rule| rule.quota.unit != Unit::Requests);
         let policy = super::told::policy(&rules);
-        let paused_until_ms = old.map(|old| old.paused_until_ms.clone()).unwrap_or_default();
         let (book, lines) = (book.clone(), rules.iter().map(Rule::line).collect());
-        let limits = Self { paused_until_ms, book, lines, counts_tokens, rules, output, policy };
+        let limits = Self { book, lines, counts_tokens, rules, output, policy };
         (!limits.rules.is_empty()).then(|| Arc::new(limits))
     }
 
@@ -172,7 +164,7 @@ impl Limits {
         under
     }
 
-    /// Whether a limit of a window that all calls share has come near its end, or the provider wants no calls.
+    /// Whether a limit of a window that all calls share has come near its end.
     pub(crate) fn is_near(&self, now_ms: u64) -> bool {
         let shared = self.rules.iter().filter(|rule| rule.is_calendar && rule.quota.paths.is_empty());
         let near = |rule: &Rule| {
@@ -182,7 +174,7 @@ impl Limits {
                 is_open && rule.quota.near.reached(most.saturating_sub(left), most)
             })
         };
-        self.is_paused(now_ms) || shared.into_iter().any(near)
+        shared.into_iter().any(near)
     }
 
     /// Tokens of an answer where its caller does not say: not more than any limit allows at all.
@@ -195,16 +187,6 @@ impl Limits {
     pub(super) fn is_waited(&self, place: usize, kept: &Kept) -> bool {
         // Of those that all share not even that is looked at: it would be one more line that is in no cache.
         Purses::shared(self, place).map_or_else(|| kept.queue.is_waited(), Purse::is_waited)
-    }
-
-    /// Whether the provider wants no calls.
-    pub(super) fn is_paused(&self, now_ms: u64) -> bool {
-        now_ms < self.paused_until_ms.load(Relaxed)
-    }
-
-    /// The provider wants no calls for so long, in milliseconds.
-    pub(super) fn pause(&self, wait_ms: u64, now_ms: u64) {
-        self.paused_until_ms.fetch_max(now_ms.saturating_add(wait_ms.min(PAUSE_MS_MAX)), Relaxed);
     }
 
     /// The limits that all calls share, by name: what is left, and of how much. For people to look at.

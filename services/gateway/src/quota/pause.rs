@@ -3,7 +3,8 @@
 //! Whoever is refused tells the others in the `quota` bucket, where those find it too that start later. It belongs to the
 //! credential where one of the integration's limits does, else to the integration, and to this version of its key: a new key
 //! is tried at once, and so is an integration that was disabled. A call reads one atomic number. Nothing waits for the bus: without
-//! it the pause holds here, and is told when the bus is back. What no time is named for is no pause, but for a ban.
+//! it the pause holds here, and is told when the bus is back. What no time is named for is no pause, but for a ban and for
+//! what is under a limit: that waits a little, by a guess, and nobody is told.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -26,6 +27,8 @@ use crate::snapshot::open;
 
 /// How long a ban lasts whose end nobody names, in milliseconds: whoever asks meanwhile may make it longer.
 const BAN_MS: u64 = 60_000;
+/// How long nothing under a limit is sent after a refusal that does not say how long, in milliseconds.
+const GUESS_MS: u64 = 1_000;
 /// What is shorter is over before it is told, in milliseconds. By so much may others be off.
 const TOLD_MS_MIN: u64 = 1_000;
 /// Pauses that are kept of others for which there is no integration here, or none yet.
@@ -53,6 +56,8 @@ pub(crate) struct Pause {
     until_ms: AtomicU64,
     /// The same, where it is a ban.
     banned_ms: AtomicU64,
+    /// Until when what is under a limit waits, after a refusal that named no time. Known here alone: it is a guess.
+    guessed_ms: AtomicU64,
     /// Until when all gateways know of it.
     told_ms: AtomicU64,
     bell: Arc<Notify>,
@@ -111,9 +116,25 @@ impl Pause {
         true
     }
 
+    /// Takes a refusal of a call under a limit for which no time was named: what is under limits waits for as long as the
+    /// provider usually means, or a moment.
+    pub(crate) fn guess(&self, reason: Reason, wait: Option<Duration>) {
+        if !matches!(reason, Reason::ThrottledBurst | Reason::QuotaExhausted | Reason::Banned) {
+            return;
+        }
+        let wait_ms = wait.map_or(GUESS_MS, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let until_ms = steady::now_ms().saturating_add(wait_ms.clamp(1, PAUSE_MS_MAX));
+        self.guessed_ms.fetch_max(until_ms, Relaxed);
+    }
+
     /// For how long the provider wants no calls; nothing when it wants them.
     pub(crate) fn left(&self) -> Option<Duration> {
         left(&self.until_ms)
+    }
+
+    /// The same, for what is under a limit: a guess counts as well.
+    pub(crate) fn left_of_limits(&self) -> Option<Duration> {
+        self.left().max(left(&self.guessed_ms))
     }
 
     /// For how long it bans us.
@@ -125,6 +146,7 @@ impl Pause {
     pub(crate) fn lift(&self) {
         self.until_ms.store(0, Relaxed);
         self.banned_ms.store(0, Relaxed);
+        self.guessed_ms.store(0, Relaxed);
     }
 
     fn set(&self, reason: Reason, until_ms: u64) {
@@ -288,6 +310,28 @@ mod tests {
         ] {
             assert_eq!(wanted_ms(reason, wait), wanted, "{reason:?} {wait:?}");
         }
+    }
+
+    #[test]
+    fn by_a_guess_only_what_is_under_a_limit_waits() {
+        let secs = |pause: &Pause| pause.left_of_limits().map(|left| left.as_secs_f64().ceil());
+        for (reason, wait, wanted) in [
+            (Reason::ThrottledBurst, None, Some(1.0)),
+            (Reason::QuotaExhausted, Some(Duration::from_secs(60)), Some(60.0)),
+            (Reason::ThrottledBurst, Some(Duration::MAX), Some(3_600.0)),
+            (Reason::UpstreamError, Some(Duration::from_secs(60)), None),
+        ] {
+            let pause = Pause::default();
+            pause.guess(reason, wait);
+            assert_eq!((pause.left(), secs(&pause)), (None, wanted), "{reason:?} {wait:?}");
+            assert!(!pause.is_untold(steady::now_ms()));
+            pause.lift();
+            assert_eq!(secs(&pause), None);
+        }
+        let pause = Pause::default();
+        pause.guess(Reason::ThrottledBurst, None);
+        pause.saw(Some(Reason::ThrottledBurst), Some(Duration::from_secs(30)));
+        assert_eq!(secs(&pause), Some(30.0), "the longer of both");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn compile(
             let old = before.and_then(|config| config.integrations.get(&given.id));
             let slow_ms = usual.slow_ms;
             let mut new = integration(catalogue, egress, slow_ms, given, snapshot, old.map(Arc::as_ref), now);
-            new.limits = limits(book, usual, given, &new, old.map(Arc::as_ref));
+            new.limits = limits(book, usual, given, &new);
             new.pause = pause(book, given, &new);
             let has_limits = !given.quotas.is_empty() || !new.provider.usage_headers.is_empty();
             new.near = (has_limits && asked.contains(&given.id)).then(|| near(given, old.map(Arc::as_ref)));
@@ -108,17 +108,15 @@ fn network(text: &str) -> Result<ipnet::IpNet, ipnet::AddrParseError> {
     text.parse().or_else(|error| text.parse::<std::net::IpAddr>().map(Into::into).map_err(|_| error))
 }
 
-/// The limits, with what is known of them. A language model's answer is as long as it may be, where nobody says.
+/// The limits. A language model's answer is as long as it may be, where nobody says.
 fn limits(
     book: &Arc<Book>,
     usual: Usual,
     given: &configured::Integration,
     new: &Integration,
-    old: Option<&Integration>,
 ) -> Option<Arc<Limits>> {
     let output = new.max_tokens.unwrap_or(usual.output);
-    let old = old.and_then(|old| old.limits.as_deref());
-    Limits::new(book, given, new.provider, usual.replicas, output, old)
+    Limits::new(book, given, new.provider, usual.replicas, output)
 }
 
 /// Until when the provider wants no calls, as it was known. Whoever disables an integration may have it tried afterwards.

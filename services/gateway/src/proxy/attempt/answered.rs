@@ -46,8 +46,8 @@ pub(super) fn hear(
     }
     if let Some(reason) = judged.reason {
         // Where the provider names a time, all calls wait for it, and not those alone that are under a limit.
-        if integration.pause.left().is_none() {
-            account.quota.refused(reason, judged.retry_after);
+        if integration.pause.left().is_none() && account.quota.is_limited() {
+            integration.pause.guess(reason, judged.retry_after);
         }
         if limits.is_some_and(|limits| limits.counts_tokens) {
             account.quota.failed();

@@ -85,7 +85,9 @@ impl Drop for Reserved {
 
 /// Lets nothing go while the provider wants no calls.
 fn unpaused(integration: &Integration) -> Result<(), Limited> {
-    let Some(wait) = integration.pause.left() else { return Ok(()) };
+    let pause = &integration.pause;
+    let left = if integration.limits.is_some() { pause.left_of_limits() } else { pause.left() };
+    let Some(wait) = left else { return Ok(()) };
     Err(refused(integration, Limited::paused(wait)))
 }
 
