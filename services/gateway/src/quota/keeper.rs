@@ -5,8 +5,9 @@
 //! holder, never by what it hopes: units are put into the purse when a record was seen that grants them, and are out of it
 //! before a record says that they were given back.
 //!
-//! At most one ask a second and limit, each a read and a write, whatever the traffic: what is held lasts three seconds, and
-//! more is asked for when half of that is left, so that no call waits for it.
+//! One ask a second and limit in the long run, each a read and a write, whatever the traffic: what is held lasts three
+//! seconds, and more is asked for when half of that is left, so that no call waits for it. After a pause three may follow each
+//! other: a burst needs some steps to what it uses, and does not wait a second for each.
 
 mod demand;
 mod shares;
@@ -23,6 +24,8 @@ use model::quota::{Limit, Span};
 
 /// Between two asks of one limit, in milliseconds. An ask is a read and a write.
 pub(crate) const ASK_MS: u64 = 1_000;
+/// Asks for more that may follow each other where none was made for as long.
+const ASKS_AT_ONCE: u64 = 3;
 /// Between two asks that hope for what others may give back, in milliseconds.
 pub(crate) const HOPE_MS: u64 = 3_000;
 /// The same where units come home within [`SOON_HOME_MS`]: a call may wait for the one that a probe has just taken.
@@ -39,6 +42,8 @@ pub(crate) const GUARD_MS: u64 = 250;
 const BEGIN_MAX: u64 = 16;
 /// Or for this part of what is left, where that is more: where there is plenty a burst does not wait, and a crash loses little.
 const BEGIN_PLENTY: u64 = 1_024;
+/// Who refused calls although he had been given something wants so many times as much.
+const STEP: u64 = 4;
 /// For how long a unit is kept at hand for a limit that nobody uses, in milliseconds.
 pub(crate) const IDLE_MS: u64 = 600_000;
 
@@ -70,6 +75,12 @@ pub(crate) struct Keeper {
     told: u64,
     demand: Demand,
     asked_ms: Option<u64>,
+    /// Until when there are no asks to be made that were not made ahead of their time.
+    ahead_ms: u64,
+    /// Units asked for in vain that the plan which is being written is for.
+    planned: u64,
+    /// For how many units of a window was asked last, and when.
+    wanted: (u64, u64),
     /// Whether the last ask was for nothing: nothing is left.
     in_vain: bool,
     window: Option<Window>,
@@ -96,6 +107,9 @@ impl Keeper {
             told: 0,
             demand: Demand::default(),
             asked_ms: None,
+            ahead_ms: 0,
+            planned: 0,
+            wanted: (0, 0),
             in_vain: false,
             window: None,
             carry: 0,
@@ -146,10 +160,9 @@ impl Keeper {
     /// Whether the ledger should be asked now. Whoever is told so asks.
     pub(crate) fn is_due(&mut self, steady_ms: u64) -> bool {
         let since = self.asked_ms.map(|asked| steady_ms.saturating_sub(asked));
-        let pause = match self.in_vain {
-            true if self.comes_soon() => SOON_MS,
-            true => HOPE_MS,
-            false => ASK_MS,
+        let may_ask = match self.in_vain {
+            true => since >= Some(if self.comes_soon() { SOON_MS } else { HOPE_MS }),
+            false => self.ahead_ms.saturating_sub(steady_ms) <= (ASKS_AT_ONCE - 1) * ASK_MS,
         };
         let needs =
             if self.limit.renews() { self.share_needs(steady_ms) } else { self.window_needs(steady_ms) };
@@ -157,20 +170,25 @@ impl Keeper {
             (Needs::Nothing, _) => false,
             (_, None) => true,
             (Needs::Renewal, Some(since)) => since >= ASK_MS,
-            (Needs::More, Some(since)) => since >= pause,
+            (Needs::More, Some(_)) => may_ask,
             (Needs::Less, Some(since)) => since >= HOPE_MS,
         };
         if due {
-            self.asked_ms = Some(steady_ms);
+            self.asks(steady_ms);
         }
         due
+    }
+
+    fn asks(&mut self, steady_ms: u64) {
+        self.asked_ms = Some(steady_ms);
+        self.ahead_ms = self.ahead_ms.max(steady_ms) + ASK_MS;
     }
 
     /// Whether the ledger may be told now what the provider said. Whoever is told so tells it.
     pub(crate) fn may_tell(&mut self, steady_ms: u64) -> bool {
         let may = self.asked_ms.is_none_or(|asked| steady_ms.saturating_sub(asked) >= ASK_MS);
         if may {
-            self.asked_ms = Some(steady_ms);
+            self.asks(steady_ms);
         }
         may
     }
@@ -199,11 +217,26 @@ impl Keeper {
         }
         let next =
             if self.limit.renews() { self.plan_share(&ledger, now) } else { self.plan_window(&ledger, now) };
-        Ok(Some(next).filter(|next| read != Some(next)))
+        let next = Some(next).filter(|next| read != Some(next));
+        if next.is_none() {
+            self.answered();
+        }
+        Ok(next)
+    }
+
+    /// What was asked for in vain, for a plan. It is forgotten when that is written: a plan may lose the race for it.
+    fn refused(&mut self) -> u64 {
+        self.planned = self.demand.refused;
+        self.planned
+    }
+
+    fn answered(&mut self) {
+        self.demand.refused = self.demand.refused.saturating_sub(std::mem::take(&mut self.planned));
     }
 
     /// What was written stands.
     pub(crate) fn landed(&mut self, written: &Ledger, now: &Now) {
+        self.answered();
         let ours = self.window.map_or(0, |window| window.from.as_millis());
         if self.limit.renews() || written.window == ours {
             self.learn(written, now);
@@ -262,6 +295,10 @@ impl Keeper {
         };
         let got = lease.granted.saturating_sub(self.granted);
         self.granted += got;
+        if got > 0 {
+            // Also where the answer to the write was lost.
+            self.answered();
+        }
         self.told = self.told.max(lease.returned);
         if self.limit.renews() {
             self.learn_share(&lease, got, now);

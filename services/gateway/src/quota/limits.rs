@@ -22,8 +22,10 @@ use super::purse::{Purse, Take};
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Limits {
+    /// Of the limit that is asked first, and of the others.
+    first: Line,
+    more: Box<[Line]>,
     pub(super) book: Arc<Book>,
-    lines: SmallVec<[Line; 3]>,
     /// Whether one of them counts tokens: then the body of a call matters.
     pub(crate) counts_tokens: bool,
     /// The rules of the lines.
@@ -39,7 +41,8 @@ pub(crate) struct Limits {
 struct Line {
     /// What all share, and its purse; nothing where each has its own.
     shared: Option<(Arc<Purse>, Arc<Kept>)>,
-    throttle: Option<Ratio>,
+    /// Whether it is throttled near its end.
+    is_throttled: bool,
     /// Whether it is about all calls, and each weighs one unit.
     is_plain: bool,
 }
@@ -115,15 +118,22 @@ impl Limits {
         rules.sort_by_key(|rule| rule.amount);
         let counts_tokens = rules.iter().any(|rule| rule.quota.unit != Unit::Requests);
         let policy = super::told::policy(&rules);
-        let (book, lines) = (book.clone(), rules.iter().map(Rule::line).collect());
-        let limits = Self { book, lines, counts_tokens, rules, output, policy };
-        (!limits.rules.is_empty()).then(|| Arc::new(limits))
+        let mut lines = rules.iter().map(Rule::line);
+        let (first, more) = (lines.next()?, lines.collect());
+        Some(Arc::new(Self { first, more, book: book.clone(), counts_tokens, rules, output, policy }))
+    }
+
+    fn line(&self, place: usize) -> &Line {
+        place.checked_sub(1).map_or(&self.first, |place| &self.more[place])
     }
 
     /// Takes of every limit that a call is under, or of none.
     pub(super) fn take(&self, under: &Under<'_>, now_ms: u64) -> Result<Hold, Refusal> {
         for (place, kept, units) in under {
-            let Some(share) = self.lines[*place].throttle else { continue };
+            if !self.line(*place).is_throttled {
+                continue;
+            }
+            let Some(share) = self.rules[*place].quota.throttle else { continue };
             throttled(share, kept, *units, now_ms).map_err(|until_ms| {
                 let take = Take::Wait { until_ms };
                 Refusal { place: *place, take }
@@ -131,7 +141,7 @@ impl Limits {
         }
         let mut hold = Hold::default();
         for (place, kept, units) in under {
-            let (purse, own) = match (&self.lines[*place].shared, kept) {
+            let (purse, own) = match (&self.line(*place).shared, kept) {
                 (Some((purse, _)), _) => (&**purse, None),
                 (None, Of::Own(kept)) => (&*kept.purse, Some(kept.purse.clone())),
                 (None, Of::Shared(kept)) => (&*kept.purse, None),
@@ -150,7 +160,7 @@ impl Limits {
     /// The limits that a call is under.
     pub(super) fn under(&self, asked: &Asked<'_>) -> Under<'_> {
         let mut under = Under::new();
-        for (place, line) in self.lines.iter().enumerate() {
+        for (place, line) in std::iter::once(&self.first).chain(&*self.more).enumerate() {
             let units = if line.is_plain { 1 } else { self.rules[place].units(asked) };
             let own = || Of::Own(self.rules[place].kept(&self.book, asked));
             if units > 0 {
@@ -197,7 +207,7 @@ impl Limits {
 
 impl Purses for Limits {
     fn shared(&self, place: usize) -> Option<&Purse> {
-        Some(&*self.lines.get(place)?.shared.as_ref()?.0)
+        Some(&*self.line(place).shared.as_ref()?.0)
     }
 }
 
@@ -238,7 +248,7 @@ impl Rule {
         let Quota { unit, paths, weights, throttle, .. } = &self.quota;
         let is_plain = *unit == Unit::Requests && paths.is_empty() && weights.is_empty();
         let shared = self.pot.whole().map(|kept| (kept.purse.clone(), kept.clone()));
-        Line { shared, throttle: *throttle, is_plain }
+        Line { shared, is_throttled: throttle.is_some(), is_plain }
     }
 
     /// Its window, in seconds; nothing for calls at a time.

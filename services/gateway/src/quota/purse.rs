@@ -35,6 +35,7 @@ pub(crate) struct Purse {
     low: AtomicU64,
     /// How many calls wait for it. The queue's: it lies here because every call asks it.
     pub(super) waiting: AtomicUsize,
+    home: Home,
     /// Units that are gone when they come home; of a calendar, what calls used beyond all that was there.
     debt: AtomicU64,
     /// Units that were asked for in vain.
@@ -46,14 +47,16 @@ pub(crate) struct Purse {
     /// What nobody has leased of it, as the ledger said last; all of it, before it said anything. And when its window ends.
     elsewhere: AtomicU64,
     resets_ms: AtomicU64,
-    home: Home,
 }
+
+// A line has 64 bytes.
+const _: () = assert!(std::mem::offset_of!(Purse, refused) == 64);
 
 /// How spent units come again.
 #[derive(Debug)]
 enum Home {
     Never,
-    Later(Ring),
+    Later(Box<Ring>),
     WhenSettled,
 }
 
@@ -92,7 +95,9 @@ impl Purse {
     pub(crate) fn new(limit: &Limit) -> Self {
         let home = match limit.span {
             Span::Calendar { .. } => Home::Never,
-            Span::Rolling { millis } => Home::Later(Ring::new(u64::from(millis) + slack_ms(millis))),
+            Span::Rolling { millis } => {
+                Home::Later(Box::new(Ring::new(u64::from(millis) + slack_ms(millis))))
+            }
             Span::Concurrent => Home::WhenSettled,
         };
         Self {
@@ -101,13 +106,13 @@ impl Purse {
             flying: AtomicU64::new(0),
             low: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            home,
             debt: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             dry_until_ms: AtomicU64::new(NOT_DRY),
             most: AtomicU64::new(limit.amount),
             elsewhere: AtomicU64::new(limit.amount),
             resets_ms: AtomicU64::new(0),
-            home,
         }
     }
 

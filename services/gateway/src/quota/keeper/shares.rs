@@ -7,7 +7,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, HOPE_MS, IDLE_MS, Keeper, Needs, begin};
+use super::{ASK_MS, HOPE_MS, IDLE_MS, Keeper, Needs, STEP, begin};
 use model::quota::ESTIMATE_MS;
 use model::quota::clock::Now;
 use model::quota::ledger::{Lease, Ledger, SHARE_MS};
@@ -21,8 +21,6 @@ const SLACK: u64 = 64;
 
 /// What comes home so soon is no loss in a crash, in milliseconds: who begins may have all of a few units.
 const SOON_MS: u64 = 15_000;
-/// Who refused calls wants so many times what he has.
-const STEP: u64 = 4;
 /// For how long a gateway that refused calls wants it, in milliseconds.
 const STARVED_MS: u64 = 30_000;
 
@@ -86,7 +84,7 @@ impl Keeper {
 
     pub(super) fn plan_share(&mut self, ledger: &Ledger, now: &Now) -> Ledger {
         let amount = self.limit.amount;
-        let refused = std::mem::take(&mut self.demand.refused);
+        let refused = self.refused();
         let peak = std::mem::take(&mut self.share.peak);
         let is_used = now.steady_ms.saturating_sub(self.demand.used_ms) < IDLE_MS && self.demand.used_ms > 0;
         if refused > 0 {

@@ -44,6 +44,30 @@ fn nothing_is_spent_before_the_record_says_so() {
 }
 
 #[test]
+fn a_burst_does_not_wait_a_second_for_each_step_and_asks_no_more_often_in_the_long_run() {
+    let (mut keeper, mut ledger) = (day(10_000), None);
+    let (mut asks, mut refused) = (Vec::new(), Vec::new());
+    for millis in (0..20_000).step_by(5) {
+        let now = at(millis);
+        // Two hundred a second, but for a silence of five seconds.
+        if !(8_000..13_000).contains(&millis) {
+            if !matches!(keeper.purse().take(1, now.steady_ms), Take::Taken(_)) {
+                refused.push(millis);
+            }
+            keeper.tick(now.steady_ms, Some(&now));
+        }
+        if keeper.is_due(now.steady_ms) {
+            let next = write(&mut keeper, ledger.as_ref(), &now);
+            keeper.landed(&next, &now);
+            asks.push(millis);
+            ledger = Some(next);
+        }
+    }
+    assert!(refused.len() <= 3 && refused.iter().all(|at| *at < 500), "{refused:?} {asks:?}");
+    assert!(asks.len() <= 22 && asks[1] < 500, "{asks:?}");
+}
+
+#[test]
 fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
     let a_minute = Span::Rolling { millis: 60_000 };
     for (mut keeper, most) in [

@@ -5,7 +5,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs, begin};
+use super::{ASK_MS, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs, STEP, begin};
 use model::quota::clock::Now;
 use model::quota::ledger::{Ledger, certain};
 
@@ -88,13 +88,17 @@ impl Keeper {
     pub(super) fn plan_window(&mut self, ledger: &Ledger, now: &Now) -> Ledger {
         let (balance, steady_ms) = (self.purse.balance(), now.steady_ms);
         let target = self.target(steady_ms);
-        let refused = std::mem::take(&mut self.demand.refused);
+        let refused = self.refused();
         let since = now.earliest.as_millis().saturating_sub_unsigned(HEARD_MS);
         let others =
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
         let begin = (ledger.left() / (BEGIN_PART * all)).min(begin(ledger.left() / all));
         let wanted = if refused > 0 { target.saturating_mul(2).max(refused).max(begin) } else { target };
+        // What was granted lasted for less than an ask: how much is used is not known yet, but that it is much more.
+        let (granted, granted_ms) = self.wanted;
+        let is_short = steady_ms.saturating_sub(granted_ms) < ASK_MS && balance < self.low();
+        let wanted = if is_short { wanted.max(granted.saturating_mul(STEP)) } else { wanted };
         if refused == 0 && self.is_spare(steady_ms) {
             self.returned += self.purse.withdraw(balance.saturating_sub(target));
         } else if refused > 0 && ledger.left() == 0 && balance > 0 && self.gives_rest(steady_ms) {
@@ -106,6 +110,9 @@ impl Keeper {
         let (owed, debt) = (self.carry, self.purse.debt());
         let want = wanted.saturating_add(owed).saturating_add(debt).saturating_sub(balance).min(part.max(1));
         let want = if wanted.saturating_add(debt) > balance { want } else { 0 };
+        if want > 0 {
+            self.wanted = (want, steady_ms);
+        }
         let (next, _) = ledger.grant(&self.me, want, now);
         let mut next = next.give_back(&self.me, self.returned);
         let spent = self.granted.saturating_sub(self.returned).saturating_sub(self.purse.balance());

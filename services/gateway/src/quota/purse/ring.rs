@@ -21,7 +21,7 @@ pub(super) struct Ring {
     /// What was spent until the end of this stretch is home.
     swept: AtomicU64,
     /// The stretch's number above, its units below.
-    cells: Box<[AtomicU64; CELLS]>,
+    cells: [AtomicU64; CELLS],
 }
 
 const fn pack(slot: u32, units: u32) -> u64 {
@@ -38,7 +38,7 @@ impl Ring {
     pub(super) fn new(home_ms: u64) -> Self {
         let stretch_ms = home_ms.div_ceil(STRETCHES).max(1);
         let away = u32::try_from(home_ms.div_ceil(stretch_ms)).expect("not more than there are stretches");
-        let cells = Box::new([const { AtomicU64::new(0) }; CELLS]);
+        let cells = [const { AtomicU64::new(0) }; CELLS];
         Self { stretch_ms, away, swept: AtomicU64::new(0), cells }
     }
 
