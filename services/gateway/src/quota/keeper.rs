@@ -162,6 +162,7 @@ impl Keeper {
         let since = self.asked_ms.map(|asked| steady_ms.saturating_sub(asked));
         let may_ask = match self.in_vain {
             true => since >= Some(if self.comes_soon() { SOON_MS } else { HOPE_MS }),
+            false if self.demand.refused == 0 => since >= Some(ASK_MS),
             false => self.ahead_ms.saturating_sub(steady_ms) <= (ASKS_AT_ONCE - 1) * ASK_MS,
         };
         let needs =

@@ -94,11 +94,13 @@ impl Keeper {
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
         let begin = (ledger.left() / (BEGIN_PART * all)).min(begin(ledger.left() / all));
-        let wanted = if refused > 0 { target.saturating_mul(2).max(refused).max(begin) } else { target };
-        // What was granted lasted for less than an ask: how much is used is not known yet, but that it is much more.
+        // What was granted lasted for less than an ask: how much is used is not known yet, but that it is much more. Of little
+        // that is left no large part is taken on a guess.
         let (granted, granted_ms) = self.wanted;
-        let is_short = steady_ms.saturating_sub(granted_ms) < ASK_MS && balance < self.low();
-        let wanted = if is_short { wanted.max(granted.saturating_mul(STEP)) } else { wanted };
+        let is_short = steady_ms.saturating_sub(granted_ms) < ASK_MS;
+        let more = if is_short { granted.saturating_mul(STEP).min(ledger.left() / (PART * all)) } else { 0 };
+        let wanted =
+            if refused > 0 { target.saturating_mul(2).max(refused).max(begin).max(more) } else { target };
         if refused == 0 && self.is_spare(steady_ms) {
             self.returned += self.purse.withdraw(balance.saturating_sub(target));
         } else if refused > 0 && ledger.left() == 0 && balance > 0 && self.gives_rest(steady_ms) {
