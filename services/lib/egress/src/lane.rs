@@ -37,22 +37,20 @@ pub(crate) fn number() -> usize {
 
 /// Now, on the steady clock; in a turn, when somebody asked first.
 pub fn now() -> Instant {
-    let Some(times) = TURN.get() else { return Instant::now() };
-    times.steady.unwrap_or_else(|| {
-        let now = Instant::now();
-        TURN.set(Some(Times { steady: Some(now), ..times }));
-        now
-    })
+    once(|times| &mut times.steady, Instant::now)
 }
 
 /// The same, on the wall clock.
 pub fn timestamp() -> Timestamp {
-    let Some(times) = TURN.get() else { return Timestamp::now() };
-    times.wall.unwrap_or_else(|| {
-        let now = Timestamp::now();
-        TURN.set(Some(Times { wall: Some(now), ..times }));
-        now
-    })
+    once(|times| &mut times.wall, Timestamp::now)
+}
+
+/// Looks at a clock, in a turn only if nobody did before.
+fn once<T: Copy>(place: impl Fn(&mut Times) -> &mut Option<T>, look: impl Fn() -> T) -> T {
+    let Some(mut times) = TURN.get() else { return look() };
+    let seen = *place(&mut times).get_or_insert_with(look);
+    TURN.set(Some(times));
+    seen
 }
 
 /// Work whose polls are turns.
