@@ -75,8 +75,8 @@ pub(crate) async fn send(
     Ok(answer.map(|incoming| Body::new(incoming, opened, limits, total)))
 }
 
-/// On a kept connection of HTTP/1.1, where there is one, with its own timer. What is rarer has memory of its own, so that
-/// such a call is a small future.
+/// On a connection that is open, where there is one, by one timer. What is rare has memory of its own, so that such a call is
+/// a small future.
 async fn exchange(
     connector: &Connector,
     upstream: &Upstream,
@@ -92,12 +92,21 @@ async fn exchange(
                 Err(back) => request = *back,
             }
         }
+        if let Some(shared) = upstream.shared() {
+            let Until { at, limit_ms } = first_byte(&limits, by);
+            let late = |_| Error::Timeout { phase: Phase::FirstByte, limit_ms, sent: true };
+            let given = Box::pin(give_shared(shared, upstream, request));
+            match timeout_at(at, given).await.map_err(late)?? {
+                Ok(answered) => return Ok(answered),
+                Err(back) => request = *back,
+            }
+        }
     }
     Box::pin(async move {
         let mut phase = Phase::Connect;
         let answered = {
-            let exchange = pin!(otherwise(connector, upstream, request, limits, by, &mut phase));
-            timeout_at(by, exchange).await
+            let opening = pin!(open(connector, upstream, request, limits, by, &mut phase));
+            timeout_at(by, opening).await
         };
         let late = |_| Error::Timeout { phase, limit_ms: limits.head_ms, sent: phase >= Phase::FirstByte };
         answered.map_err(late)?
@@ -113,27 +122,20 @@ fn first_byte(limits: &Limits, by: Instant) -> Until {
     own.filter(|own| own.at < by).unwrap_or(whole)
 }
 
-/// Sends a request where no kept connection of HTTP/1.1 took it.
-async fn otherwise(
+/// Sends a request where no open connection took it.
+async fn open(
     connector: &Connector,
     upstream: &Upstream,
-    mut request: Request<Outgoing>,
+    request: Request<Outgoing>,
     limits: Limits,
     by: Instant,
     phase: &mut Phase,
 ) -> Result<Answered, Error> {
     if limits.upgrade {
-        return Box::pin(upgrade(connector, upstream, request, limits, phase)).await;
+        upgrade(connector, upstream, request, limits, phase).await
+    } else {
+        anew(connector, upstream, request, limits, by, phase).await
     }
-    if let Some(shared) = upstream.shared() {
-        *phase = Phase::FirstByte;
-        let given = Box::pin(give_shared(shared, upstream, request));
-        match within(limits.first_byte_ms, Phase::FirstByte, given).await? {
-            Ok(answered) => return Ok(answered),
-            Err(back) => request = *back,
-        }
-    }
-    anew(connector, upstream, request, limits, by, phase).await
 }
 
 /// Sends a request on a new connection.
