@@ -157,41 +157,28 @@ impl Keeper {
         }
     }
 
-    /// Whether the ledger should be asked now. Whoever is told so asks.
-    pub(crate) fn is_due(&mut self, steady_ms: u64) -> bool {
+    /// Whether the ledger should be asked now. Whoever is told so asks. `is_told`: the provider said something that is to
+    /// be written down.
+    pub(crate) fn is_due(&mut self, steady_ms: u64, is_told: bool) -> bool {
         let since = self.asked_ms.map(|asked| steady_ms.saturating_sub(asked));
-        let may_ask = match self.in_vain {
-            true => since >= Some(if self.comes_soon() { SOON_MS } else { HOPE_MS }),
-            false if self.demand.refused == 0 => since >= Some(ASK_MS),
-            false => self.ahead_ms.saturating_sub(steady_ms) <= (ASKS_AT_ONCE - 1) * ASK_MS,
-        };
+        let after = |pause_ms| since.is_none_or(|since| since >= pause_ms);
         let needs =
             if self.limit.renews() { self.share_needs(steady_ms) } else { self.window_needs(steady_ms) };
-        let due = match (needs, since) {
-            (Needs::Nothing, _) => false,
-            (_, None) => true,
-            (Needs::Renewal, Some(since)) => since >= ASK_MS,
-            (Needs::More, Some(_)) => may_ask,
-            (Needs::Less, Some(since)) => since >= HOPE_MS,
+        let ahead_ms = self.ahead_ms.saturating_sub(steady_ms);
+        let needed = match needs {
+            Needs::Nothing => false,
+            Needs::Renewal => after(ASK_MS),
+            Needs::Less => after(HOPE_MS),
+            Needs::More if self.in_vain => after(if self.comes_soon() { SOON_MS } else { HOPE_MS }),
+            Needs::More if self.demand.refused == 0 => after(ASK_MS),
+            Needs::More => since.is_none() || ahead_ms <= (ASKS_AT_ONCE - 1) * ASK_MS,
         };
+        let due = needed || (is_told && after(ASK_MS));
         if due {
-            self.asks(steady_ms);
+            self.asked_ms = Some(steady_ms);
+            self.ahead_ms = self.ahead_ms.max(steady_ms) + ASK_MS;
         }
         due
-    }
-
-    fn asks(&mut self, steady_ms: u64) {
-        self.asked_ms = Some(steady_ms);
-        self.ahead_ms = self.ahead_ms.max(steady_ms) + ASK_MS;
-    }
-
-    /// Whether the ledger may be told now what the provider said. Whoever is told so tells it.
-    pub(crate) fn may_tell(&mut self, steady_ms: u64) -> bool {
-        let may = self.asked_ms.is_none_or(|asked| steady_ms.saturating_sub(asked) >= ASK_MS);
-        if may {
-            self.asks(steady_ms);
-        }
-        may
     }
 
     /// Whether what others have in use comes home before a call that waits for it gives up.

@@ -94,7 +94,7 @@ async fn fill(kv: &Kv, book: &Arc<Book>, served: &CancellationToken) {
                 }
                 keeper.tick(now_ms, now.as_ref());
                 let free = now.is_some() && asking.len() < ASKS_MAX && !asking.contains(&kept.key);
-                free && (keeper.is_due(now_ms) || (kept.is_told() && keeper.may_tell(now_ms)))
+                free && keeper.is_due(now_ms, kept.is_told())
             };
             if is_due {
                 asking.insert(kept.key.clone());

@@ -56,7 +56,7 @@ fn a_burst_does_not_wait_a_second_for_each_step_and_asks_no_more_often_in_the_lo
             }
             keeper.tick(now.steady_ms, Some(&now));
         }
-        if keeper.is_due(now.steady_ms) {
+        if keeper.is_due(now.steady_ms, false) {
             let next = write(&mut keeper, ledger.as_ref(), &now);
             keeper.landed(&next, &now);
             asks.push(millis);
@@ -108,7 +108,7 @@ fn a_limit_that_was_raised_is_not_used_up_any_more() {
     keeper.set_limit(&raised);
     assert!(matches!(keeper.purse().take(1, at(20).steady_ms), Take::Wait { .. }));
     keeper.tick(at(1_100).steady_ms, Some(&at(1_100)));
-    assert!(keeper.is_due(at(1_100).steady_ms));
+    assert!(keeper.is_due(at(1_100).steady_ms, false));
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl World {
         if gateway.asked.as_ref().is_some_and(|(_, since, _)| steady - since > PATIENCE_MS) {
             gateway.asked = None;
         }
-        if gateway.asked.is_none() && (now.is_none() || gateway.keeper.is_due(steady)) {
+        if gateway.asked.is_none() && (now.is_none() || gateway.keeper.is_due(steady, false)) {
             self.ask(n, None);
         }
     }
