@@ -75,20 +75,29 @@ async fn served_by(admin: &Client) -> String {
     header.unwrap_or_default().to_owned()
 }
 
-/// The next message of a subject; everything before it is kept, for the schemas.
-async fn heard(tail: &mut bus::Tail, seen: &mut Vec<Message>, subject: &str) -> Value {
+/// The next message of each of these subjects, in their order: they may come in any, because streams are followed apart.
+/// Everything that came meanwhile is kept, for the schemas.
+async fn heard<const N: usize>(
+    tail: &mut bus::Tail,
+    seen: &mut Vec<Message>,
+    subjects: [&str; N],
+) -> [Value; N] {
+    let mut found = [const { None }; N];
     let wait = async {
-        while let Some(message) = tail.next().await {
-            let found = message.envelope.subject.as_str() == subject;
-            let data = serde_json::from_slice(&message.envelope.data).expect("events are JSON");
-            seen.push(message);
-            if found {
-                return data;
+        while found.contains(&None) {
+            let message = tail.next().await.expect("the bus stays open");
+            let subject = message.envelope.subject.as_str();
+            if let Some(place) = subjects.iter().position(|wanted| *wanted == subject) {
+                let data: Value = serde_json::from_slice(&message.envelope.data).expect("events are JSON");
+                found[place].get_or_insert(data);
             }
+            seen.push(message);
         }
-        panic!("the bus closed");
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("nobody published {subject}"))
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("nobody published all of {subjects:?}"));
+    found.map(|data| data.expect("each was found"))
 }
 
 fn valid(seen: &[Message]) {
@@ -138,12 +147,12 @@ async fn a_provider_fails_traffic_moves_and_people_hear() {
     until("the caller calls", || async { (caller.calls.load(Ordering::Relaxed) > 10).then_some(()) }).await;
 
     outside.instance("poly-main").switch(Mode::Refuse).await;
-    let raised = heard(&mut tail, &mut seen, "sb.v1.alert.critical.poly-main.raised").await;
+    let changed = "sb.v1.health.poly-main.changed";
+    let told = ["sb.v1.alert.critical.poly-main.raised", "sb.v1.route.quotes.switched", changed];
+    let [raised, _, _] = heard(&mut tail, &mut seen, told).await;
     assert_eq!(raised["data"]["integration"], "poly-main");
-    heard(&mut tail, &mut seen, "sb.v1.route.quotes.switched").await;
-    let changed: Vec<&Message> =
-        seen.iter().filter(|m| m.envelope.subject.as_str() == "sb.v1.health.poly-main.changed").collect();
-    assert_eq!(changed.len(), 1, "the health changed once");
+    let changes = seen.iter().filter(|message| message.envelope.subject.as_str() == changed).count();
+    assert_eq!(changes, 1, "the health changed once");
     becomes(&admin, "poly-main", "down").await;
     until("the backup answers", || async { (served_by(&admin).await == "poly-backup").then_some(()) }).await;
 
@@ -157,7 +166,7 @@ async fn a_provider_fails_traffic_moves_and_people_hear() {
     assert_eq!(hook.verified, Some(true), "it is signed");
 
     outside.instance("poly-main").switch(Mode::Ok).await;
-    heard(&mut tail, &mut seen, "sb.v1.alert.critical.poly-main.resolved").await;
+    heard(&mut tail, &mut seen, ["sb.v1.alert.critical.poly-main.resolved"]).await;
     let resolved =
         outside.target(Kind::Pagerduty).next_message(PATIENCE).await.expect("PagerDuty hears again");
     assert_eq!(resolved.json["event_action"], "resolve");
