@@ -76,6 +76,8 @@ pub(crate) struct Kept {
     pub(crate) purse: Arc<Purse>,
     /// Who waits for it.
     pub(crate) queue: Queue,
+    /// Told whenever the ledger was asked, so that nobody waits for longer than it takes.
+    pub(super) asked: Notify,
     pub(super) keeper: Mutex<Keeper>,
     /// When the next call may go while it is throttled, in microseconds of the steady clock.
     pub(super) next_us: AtomicU64,
@@ -141,6 +143,7 @@ impl Book {
             key,
             purse: keeper.purse().clone(),
             queue: Queue::new(keeper.purse().clone()),
+            asked: Notify::new(),
             keeper: Mutex::new(keeper),
             next_us: AtomicU64::new(0),
             said: Mutex::default(),

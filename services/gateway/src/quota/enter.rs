@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::held::Held;
 use super::hold::{Hold, Refusal};
@@ -97,7 +97,10 @@ async fn wait(
         let until_ms = steady::now_ms() + 1;
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
+    let mut waits_for = (refusal.place, kept);
     loop {
+        // From here on no answer of the ledger is missed.
+        let asked = waits_for.1.asked.notified();
         let now_ms = steady::now_ms();
         let refusal = match limits.take(under, now_ms) {
             Ok(hold) => return Ok(hold),
@@ -105,7 +108,15 @@ async fn wait(
         };
         match refusal.take {
             Take::Wait { until_ms } if is_worth_it(refusal) => {
-                sleep(Duration::from_millis(until_ms.saturating_sub(now_ms).max(1))).await;
+                let Some((_, other, _)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
+                    return refused(refusal);
+                };
+                if waits_for.0 == refusal.place {
+                    let again = Duration::from_millis(until_ms.saturating_sub(now_ms).max(1));
+                    let _either = timeout(again, asked).await;
+                } else {
+                    waits_for = (refusal.place, other);
+                }
             }
             _ => return refused(refusal),
         }

@@ -84,6 +84,8 @@ pub(crate) struct Keeper {
     /// Whether the last ask was for nothing: nothing is left.
     in_vain: bool,
     window: Option<Window>,
+    /// So little is it of what was left of a window last, that it may lie here through a pause.
+    plenty: u64,
     /// What calls of the last window may still cost in this one.
     carry: u64,
     /// What was under way when the window closed.
@@ -112,6 +114,7 @@ impl Keeper {
             wanted: (0, 0),
             in_vain: false,
             window: None,
+            plenty: 0,
             carry: 0,
             closing: None,
             spare_since_ms: None,

@@ -106,6 +106,7 @@ async fn fill(kv: &Kv, book: &Arc<Book>, served: &CancellationToken) {
 
 async fn asked(kv: &Kv, book: &Book, kept: Arc<Kept>) -> String {
     ask(kv, book, &kept).await;
+    kept.asked.notify_waiters();
     kept.key.clone()
 }
 

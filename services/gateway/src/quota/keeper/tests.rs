@@ -68,6 +68,33 @@ fn a_burst_does_not_wait_a_second_for_each_step_and_asks_no_more_often_in_the_lo
 }
 
 #[test]
+fn through_a_pause_lies_what_a_burst_like_the_last_one_needs_where_there_is_plenty() {
+    // Of ten million a second's calls are nothing; of ten thousand they are.
+    for (amount, waits) in [(10_000_000, false), (10_000, true)] {
+        let (mut keeper, mut ledger) = (day(amount), None);
+        let (mut refused, mut held) = (0, 0);
+        for millis in (0..50_000).step_by(5) {
+            let now = at(millis);
+            if !(8_000..40_000).contains(&millis) {
+                let is_refused = !matches!(keeper.purse().take(1, now.steady_ms), Take::Taken(_));
+                refused += u64::from(millis >= 40_000 && is_refused);
+            }
+            keeper.tick(now.steady_ms, Some(&now));
+            if keeper.is_due(now.steady_ms, false) {
+                let next = write(&mut keeper, ledger.as_ref(), &now);
+                keeper.landed(&next, &now);
+                ledger = Some(next);
+            }
+            if millis == 39_000 {
+                held = keeper.purse().balance();
+            }
+        }
+        assert_eq!(refused > 0, waits, "{amount}: {refused}");
+        assert!(held > 0 && held <= 400 && held <= amount / BEGIN_PLENTY * 2, "{amount}: {held}");
+    }
+}
+
+#[test]
 fn who_begins_leaves_most_of_it_to_whoever_comes_after_a_crash() {
     let a_minute = Span::Rolling { millis: 60_000 };
     for (mut keeper, most) in [

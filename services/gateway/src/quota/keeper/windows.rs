@@ -5,7 +5,7 @@
 
 use model::Timestamp;
 
-use super::{ASK_MS, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs, STEP, begin};
+use super::{ASK_MS, BEGIN_PLENTY, GUARD_MS, HOPE_MS, IDLE_MS, Keeper, Needs, STEP, begin};
 use model::quota::clock::Now;
 use model::quota::ledger::{Ledger, certain};
 
@@ -22,6 +22,9 @@ const BEGIN_PART: u64 = 16;
 const HEARD_MS: u64 = 60_000;
 /// What is held of which no call can be made goes back after so long, in milliseconds, so that one of several has enough.
 const REST_MS: u64 = HOPE_MS;
+
+/// For a burst so much is held of what the last one used, in milliseconds: it is asked for more once a part of that is gone.
+const BURST_MS: u64 = ASK_MS;
 
 /// What is held too much goes back when it was too much for so long, in milliseconds: a burst has pauses.
 const SPARE_MS: u64 = 10_000;
@@ -87,13 +90,14 @@ impl Keeper {
 
     pub(super) fn plan_window(&mut self, ledger: &Ledger, now: &Now) -> Ledger {
         let (balance, steady_ms) = (self.purse.balance(), now.steady_ms);
-        let target = self.target(steady_ms);
         let refused = self.refused();
         let since = now.earliest.as_millis().saturating_sub_unsigned(HEARD_MS);
         let others =
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
         let begin = (ledger.left() / (BEGIN_PART * all)).min(begin(ledger.left() / all));
+        self.plenty = ledger.left() / (BEGIN_PLENTY * all);
+        let target = self.target(steady_ms);
         // What was granted lasted for less than an ask: how much is used is not known yet, but that it is much more. Of little
         // that is left no large part is taken on a guess.
         let (granted, granted_ms) = self.wanted;
@@ -132,8 +136,14 @@ impl Keeper {
         self.demand.used_ms > 0 && steady_ms.saturating_sub(self.demand.used_ms) < IDLE_MS
     }
 
+    /// What to hold. Through a pause what a burst like the last one uses until more is there, if that is next to nothing of
+    /// what is left.
     fn target(&self, steady_ms: u64) -> u64 {
-        self.demand.within(HOLD_MS).max(u64::from(self.is_used(steady_ms)))
+        if !self.is_used(steady_ms) {
+            return 0;
+        }
+        let burst = self.demand.at_most_within(BURST_MS).min(self.plenty);
+        self.demand.within(HOLD_MS).max(burst).max(1)
     }
 
     fn low(&self) -> u64 {
