@@ -31,20 +31,10 @@ def sse(bench: Bench) -> None:
         house.answers("/r/teller/ok/x")
         bases = {"direct": (teller.base, {}), "nginx": (nginx.base, {}),
                  "signalbox": (house.proxy("", "/r/teller").base, house.headers)}
-        callers = {name: Turns(f"{base}/events?n=3&every_ms=1", headers) for name, (base, headers) in bases.items()}
-        firsts: dict[str, list[float]] = {name: [] for name in callers}
-        for turn in range(warm + turns):
-            for name, caller in callers.items():
-                took = caller.first_event()
-                if turn >= warm:
-                    firsts[name].append(took)
-        for caller in callers.values():
-            caller.close()
-        rows = [{"stream": "direct, first event", "p50 µs": middle(firsts["direct"]) * 1e6, "p99 µs": late(firsts["direct"]) * 1e6}]
-        for name in ("nginx", "signalbox"):
-            added = [through - alone for alone, through in zip(firsts["direct"], firsts[name], strict=True)]
-            rows.append({"stream": f"added by {name}", "p50 µs": middle(added) * 1e6, "p99 µs": late(added) * 1e6})
-        bench.report.table("sse", list(rows[0]), rows)
+        for cores, keep in bench.cores():
+            with keep:
+                rows = added_to_first_event(cores, bases, turns, warm)
+            bench.report.table("sse", list(rows[0]), rows)
         rows = []
         for name, (base, headers) in bases.items():
             found = asyncio.run(many.streams(f"{base}/events", headers, number, events, every_ms))
@@ -52,6 +42,24 @@ def sse(bench: Bench) -> None:
                          "broken": found.broken, "lost events": found.lost,
                          "delay p50 ms": middle(found.delays) * 1e3, "delay p99 ms": late(found.delays) * 1e3})
         bench.report.table("sse", list(rows[0]), rows)
+
+
+def added_to_first_event(cores: str, bases: dict[str, tuple[str, dict[str, str]]], turns: int, warm: int) -> list[dict[str, Any]]:
+    callers = {name: Turns(f"{base}/events?n=3&every_ms=1", headers) for name, (base, headers) in bases.items()}
+    firsts: dict[str, list[float]] = {name: [] for name in callers}
+    for turn in range(warm + turns):
+        for name, caller in callers.items():
+            took = caller.first_event()
+            if turn >= warm:
+                firsts[name].append(took)
+    for caller in callers.values():
+        caller.close()
+    alone = firsts.pop("direct")
+    rows = [{"cores": cores, "stream": "direct, first event", "p50 µs": middle(alone) * 1e6, "p99 µs": late(alone) * 1e6}]
+    for name, through in firsts.items():
+        added = [took - before for before, took in zip(alone, through, strict=True)]
+        rows.append({"cores": cores, "stream": f"added by {name}", "p50 µs": middle(added) * 1e6, "p99 µs": late(added) * 1e6})
+    return rows
 
 
 def coalesce(bench: Bench) -> None:

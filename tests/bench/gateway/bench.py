@@ -29,7 +29,7 @@ FILES_MAX = 65_536
 
 
 def parts() -> dict[str, Callable[[Bench], None]]:
-    all_parts = [speed.throughput, speed.latency, speed.cache, speed.scale, behaviour.sse, behaviour.coalesce,
+    all_parts = [speed.throughput, speed.paced, speed.latency, speed.cache, speed.scale, behaviour.sse, behaviour.coalesce,
                  behaviour.memory, behaviour.changes, behaviour.retries, behaviour.outage]
     return {part.__name__: part for part in all_parts}
 

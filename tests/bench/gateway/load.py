@@ -1,6 +1,7 @@
 """Load and what it costs: wrk, one caller by turns, processor time. Starts no server."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -66,15 +67,15 @@ _numbers = 0
 
 
 def start_wrk(url: str, headers: dict[str, str], connections: int, secs: float, same: bool = False,
-              body_bytes: int = 0) -> subprocess.Popen[str]:
-    """Starts wrk. Each request has a query of its own, but for `same`."""
+              body_bytes: int = 0, pause_ms: int = 0) -> subprocess.Popen[str]:
+    """Starts wrk. Each request has a query of its own, but for `same`; each connection pauses before each of its requests."""
     global _numbers
     _numbers += 1
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{max(1, round(secs))}s", "--timeout", f"{LATE_SECS}s"]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     # Ten million numbers for each run; none is used twice.
-    command += ["-s", str(SCRIPT), url, "--", "-" if same else str(_numbers * 10_000_000)]
+    command += ["-s", str(SCRIPT), url, "--", "-" if same else str(_numbers * 10_000_000), str(pause_ms)]
     command += ["POST", str(body_bytes)] if body_bytes else []
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -93,12 +94,16 @@ def end_wrk(wrk: subprocess.Popen[str], secs: float) -> dict[str, Any]:
 
 
 def wrk(url: str, headers: dict[str, str], connections: int, secs: float, pids: list[int], same: bool = False,
-        body_bytes: int = 0) -> Load:
+        body_bytes: int = 0, pause_ms: int = 0) -> Load:
     before = cpu_secs(pids)
-    said = end_wrk(start_wrk(url, headers, connections, secs, same, body_bytes), secs)
+    said = end_wrk(start_wrk(url, headers, connections, secs, same, body_bytes, pause_ms), secs)
     used = cpu_secs(pids) - before
     wrong = {name: said[name] for name in ("refused", "broken", "late", "not_2xx")}
     return Load(said["requests"], said["secs"], said["p50_us"], said["p99_us"], wrong, used)
+
+
+# Of all callers by turns: none of their queries is asked twice, or a cache would have the answer.
+_turns = itertools.count()
 
 
 class Turns(Caller):
@@ -109,12 +114,10 @@ class Turns(Caller):
         query = f"?{parts.query}&turn=@" if parts.query else "?turn=@"
         super().__init__(f"{parts.scheme}://{parts.netloc}", parts.path + query, headers)
         self.head, self.tail = self.request.split(b"@", 1)
-        self.turn = 0
 
     def timed(self) -> float:
         """Seconds of one call; an answer that is not 200 ends the run."""
-        self.turn += 1
-        self.request = self.head + str(self.turn).encode() + self.tail
+        self.request = self.head + str(next(_turns)).encode() + self.tail
         begun = time.perf_counter()
         status, _ = self.call()
         took = time.perf_counter() - begun

@@ -84,9 +84,8 @@ def throughput(bench: Bench) -> None:
         bench.report.table("throughput", list(rows[0]), rows)
 
 
-def latency(bench: Bench) -> None:
-    """What each adds to a call at one connection: pairs of a direct call and one through it, by turns."""
-    turns, warm = (200, 50) if bench.quick else (5_000, 500)
+def paced(bench: Bench) -> None:
+    """The same number of calls a second for everybody, well below what each can do: tails without anybody's queue."""
     with contextlib.ExitStack() as stack:
         origin = stack.enter_context(bench.stage.origin())
         others = peers(bench.stage, stack, origin.port)
@@ -94,26 +93,50 @@ def latency(bench: Bench) -> None:
         house.everything(origin.port)
         jobs = others + house.jobs()
         prove(origin.port, jobs)
-        path = SIZES["1 KiB"]
-        direct = Turns(f"http://127.0.0.1:{origin.port}{path}", {})
-        through = {job.name: Turns(job.base + path, job.headers) for job in jobs}
-        for _ in range(warm):
-            direct.timed()
-            for one in through.values():
-                one.timed()
-        alone: list[float] = []
-        added: dict[str, list[float]] = {name: [] for name in through}
-        for _ in range(turns):
-            for name, one in through.items():
-                before = direct.timed()
-                alone.append(before)
-                added[name].append(one.timed() - before)
-        for caller in (direct, *through.values()):
-            caller.close()
-    rows = [{"job": "direct", "p50 µs": middle(alone) * 1e6, "p99 µs": late(alone) * 1e6}]
-    rows += [{"job": f"added by {name}", "p50 µs": middle(values) * 1e6, "p99 µs": late(values) * 1e6}
-             for name, values in added.items()]
-    bench.report.table("latency", list(rows[0]), rows)
+        quiet(bench, "paced", jobs[-1])
+        for pause_ms in (16, 8, 4):
+            rounds = Rounds(bench.report, "paced")
+            by_turns(bench, rounds, [(job, SIZES["1 KiB"], {"pause_ms": pause_ms}) for job in jobs], 64)
+            fixed = {"pause ms": pause_ms}
+            bench.report.table("paced", [*fixed, *COLUMNS], rounds.rows(fixed))
+
+
+def latency(bench: Bench) -> None:
+    """What each adds to a call at one connection: pairs of a direct call and one through it, by turns."""
+    with contextlib.ExitStack() as stack:
+        origin = stack.enter_context(bench.stage.origin())
+        others = peers(bench.stage, stack, origin.port)
+        house = stack.enter_context(signalbox(bench.stage))
+        house.everything(origin.port)
+        jobs = others + house.jobs()
+        prove(origin.port, jobs)
+        for cores, keep in bench.cores():
+            with keep:
+                rows = added_to_a_call(bench, cores, origin.port, jobs)
+            bench.report.table("latency", list(rows[0]), rows)
+
+
+def added_to_a_call(bench: Bench, cores: str, origin: int, jobs: list[Proxy]) -> list[dict[str, Any]]:
+    turns, warm = (200, 50) if bench.quick else (5_000, 500)
+    path = SIZES["1 KiB"]
+    direct = Turns(f"http://127.0.0.1:{origin}{path}", {})
+    through = {job.name: Turns(job.base + path, job.headers) for job in jobs}
+    for _ in range(warm):
+        direct.timed()
+        for one in through.values():
+            one.timed()
+    alone: list[float] = []
+    added: dict[str, list[float]] = {name: [] for name in through}
+    for _ in range(turns):
+        for name, one in through.items():
+            before = direct.timed()
+            alone.append(before)
+            added[name].append(one.timed() - before)
+    for caller in (direct, *through.values()):
+        caller.close()
+    rows = [{"cores": cores, "job": "direct", "p50 µs": middle(alone) * 1e6, "p99 µs": late(alone) * 1e6}]
+    return rows + [{"cores": cores, "job": f"added by {name}", "p50 µs": middle(values) * 1e6, "p99 µs": late(values) * 1e6}
+                   for name, values in added.items()]
 
 
 def cache(bench: Bench) -> None:

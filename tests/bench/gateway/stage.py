@@ -26,6 +26,13 @@ KEY_HEADER, KEY = "x-api-key", "bench-key-0123456789abcdef"
 # Paths of the origin's files, and their bytes.
 FILES = {"/b512": 512, "/b1k": 1024, "/b64k": 64 * 1024, "/b1m": 1024 * 1024}
 READY_SECS = 30
+# Runs on one core for as long as nobody else wants it.
+IDLER = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while True: pass
+"""
 
 
 def free_port() -> int:
@@ -166,6 +173,22 @@ class Stage:
         file = directory / template
         file.write_text(string.Template(text).safe_substitute({name: str(value) for name, value in given.items()}))
         return file
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """No core sleeps: a program on each runs whenever nobody else wants to. On a virtual machine a core that slept takes some
+        tenths of a millisecond to wake, which is the machine's and not a proxy's."""
+        cores = sorted({*os.sched_getaffinity(0), self.tools.core})
+        idlers: list[subprocess.Popen[bytes]] = []
+        try:
+            for core in cores:
+                idlers.append(subprocess.Popen([sys.executable, "-c", IDLER, str(core)], stdin=subprocess.DEVNULL,
+                                               preexec_fn=dies_with_parent))  # noqa: PLW1509 (no threads run)
+            yield
+        finally:
+            for one in idlers:
+                one.kill()
+                one.wait()
 
     # === origins ===
 

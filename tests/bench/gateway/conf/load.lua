@@ -1,10 +1,17 @@
--- What wrk sends and says. Arguments: the first number of the query `?n=`, or `-` for the same request always;
--- then a method and the bytes of a body, if it has one. Says one line of JSON at the end.
-local first, method, bytes
+-- What wrk sends and says. Arguments: the first number of the query `?n=`, or `-` for the same request always; how many
+-- milliseconds a connection pauses before each request, between half and one and a half of it; then a method and the bytes of
+-- a body, if it has one. Says one line of JSON at the end.
+local first, pause, method, bytes
 
 function init(args)
   first = tonumber(args[1])
-  method, bytes = args[2], tonumber(args[3] or "0")
+  pause = tonumber(args[2])
+  method, bytes = args[3], tonumber(args[4] or "0")
+  if pause > 0 then
+    delay = function()
+      return math.random(math.ceil(pause / 2), math.floor(pause * 3 / 2))
+    end
+  end
   if method then
     wrk.method = method
     wrk.body = bytes > 0 and string.rep("x", bytes) or nil
