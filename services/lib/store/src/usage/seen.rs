@@ -1,7 +1,8 @@
 //! Which events were counted: each once, however often it comes.
 //!
-//! An event is known by the hour in which it begins and 64 bits of its id: among a million events of an hour two are taken for
-//! one another once in 37 million hours. Usually all of a batch are new, so they are marked without asking; where one was not,
+//! An event is known by the second in which it begins and 51 bits of its id: among a million events of an hour two are taken for
+//! one another once in 16 million hours. The second stands first, so that new marks lie beside each other and not all over the
+//! hour's pages. Usually all of a batch are new, so they are marked without asking; where one was not,
 //! nothing of the attempt stays and all are asked for.
 
 use std::collections::HashSet;
@@ -11,7 +12,6 @@ use model::EventId;
 use model::usage::UsageCounted;
 use sha2::{Digest as _, Sha256};
 
-use super::Step;
 use crate::Result;
 use crate::db::{Statement, Tx, Value, values};
 
@@ -20,7 +20,10 @@ const ROWS_PER_READ: usize = 400;
 /// How marks are written.
 const INSERT: &str = "INSERT INTO usage_seen (hour, id) VALUES ";
 
-/// The hour and the 64 bits by which an event is known.
+/// Bits of an event's id by which it is known among those of a second.
+const ID_BITS: u32 = 51;
+
+/// The hour, and the second within it with the bits of the id, by which an event is known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Mark {
     hour: i64,
@@ -33,7 +36,9 @@ impl Mark {
         let hash = Sha256::digest(id.as_str());
         let mut bits = [0; 8];
         bits.copy_from_slice(&hash[..8]);
-        Self { hour: Step::Hour.floor(usage.from).as_secs() / 3600, id: i64::from_be_bytes(bits) }
+        let (hour, second) = (usage.from.as_secs().div_euclid(3600), usage.from.as_secs().rem_euclid(3600));
+        let id = u64::from_be_bytes(bits) >> (u64::BITS - ID_BITS);
+        Self { hour, id: second << ID_BITS | id.cast_signed() }
     }
 }
 
