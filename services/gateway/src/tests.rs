@@ -3,6 +3,10 @@
 pub(crate) mod house;
 mod provider;
 
+/// As the executable's, so that what memory is taken, and how long it is waited for, is as it is there.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod batching;
 mod bus_away;
 mod caching;
