@@ -7,7 +7,8 @@
 //!
 //! One ask a second and limit in the long run, each a read and a write, whatever the traffic: what is held lasts three
 //! seconds, and more is asked for when half of that is left, so that no call waits for it. After a pause three may follow each
-//! other: a burst needs some steps to what it uses, and does not wait a second for each.
+//! other: a burst needs some steps to what it uses, and does not wait a second for each. What the last burst used in a second
+//! stays through a pause, where that is next to nothing of what is left.
 
 mod demand;
 mod shares;
@@ -44,7 +45,7 @@ const BEGIN_MAX: u64 = 16;
 const BEGIN_PLENTY: u64 = 1_024;
 /// Who refused calls although he had been given something wants so many times as much.
 const STEP: u64 = 4;
-/// For how long a unit is kept at hand for a limit that nobody uses, in milliseconds.
+/// For how long something is kept at hand for a limit that nobody uses, in milliseconds.
 pub(crate) const IDLE_MS: u64 = 600_000;
 
 /// With more doubt of the time no share is taken, in milliseconds: it would have to end as soon as it begins.
