@@ -3,7 +3,9 @@
 pub(crate) mod house;
 mod provider;
 
-/// As the executable's, so that what memory is taken, and how long it is waited for, is as it is there.
+/// As the executable's where figures are made, which is in release builds: what the check of limits waits for is memory, and
+/// where that lies is the allocator's choice. Tests look at resident memory, of which this one keeps some for later.
+#[cfg(not(debug_assertions))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
