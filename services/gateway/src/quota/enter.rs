@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::book::Kept;
 use super::held::Held;
 use super::hold::{Hold, Refusal};
 use super::limits::{Asked, Limits, Under};
@@ -61,12 +62,12 @@ async fn wait(
 ) -> Result<Hold, Limited> {
     let began_ms = steady::now_ms();
     let most_ms = patience.left_ms.saturating_sub(KEEP_MS);
-    let Some((_, kept, units)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
+    let Some((kept, units)) = of(under, refusal) else {
         return Err(limits.limited(refusal, 0, None));
     };
     let is_granted_soon = !limits.book.is_away(began_ms)
         && (kept.purse.is_over(began_ms)
-            || kept.purse.can_be_granted(*units)
+            || kept.purse.can_be_granted(units)
             || (limits.rules[refusal.place].is_calendar && kept.purse.dry_until_ms() <= began_ms));
     let wait_ms = if is_granted_soon { patience.wait_ms.max(GRANT_MS) } else { patience.wait_ms };
     let deadline_ms = began_ms + wait_ms.min(most_ms);
@@ -78,13 +79,13 @@ async fn wait(
     if !is_worth_it(refusal) {
         return refused(refusal);
     }
-    let Some(place) = kept.queue.join(asked.actor, asked.priority, *units) else { return refused(refusal) };
+    let Some(place) = kept.queue.join(asked.actor, asked.priority, units) else { return refused(refusal) };
     if place.ahead > 0 {
         // Only the first asks; the others are missing units as well.
-        kept.purse.miss(*units);
+        kept.purse.miss(units);
     }
     // Those before take first: what comes home for them is not ours.
-    let before = (place.ahead as u64).saturating_mul(*units).saturating_add(*units);
+    let before = (place.ahead as u64).saturating_mul(units).saturating_add(units);
     let comes_home = || kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms);
     if !kept.purse.can_be_granted(before)
         && let Some(until_ms) = comes_home()
@@ -97,10 +98,7 @@ async fn wait(
         let until_ms = steady::now_ms() + 1;
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
-    let mut waits_for = (refusal.place, kept);
     loop {
-        // From here on no answer of the ledger is missed.
-        let asked = waits_for.1.asked.notified();
         let now_ms = steady::now_ms();
         let refusal = match limits.take(under, now_ms) {
             Ok(hold) => return Ok(hold),
@@ -108,25 +106,25 @@ async fn wait(
         };
         match refusal.take {
             Take::Wait { until_ms } if is_worth_it(refusal) => {
-                let Some((_, other, _)) = under.iter().find(|(place, ..)| *place == refusal.place) else {
-                    return refused(refusal);
-                };
-                if waits_for.0 == refusal.place {
-                    let again = Duration::from_millis(until_ms.saturating_sub(now_ms).max(1));
-                    let _either = timeout(again, asked).await;
-                } else {
-                    waits_for = (refusal.place, other);
-                }
+                let Some((kept, _)) = of(under, refusal) else { return refused(refusal) };
+                // An answer of the ledger that came just before is found when the time is over.
+                let again = Duration::from_millis(until_ms.saturating_sub(now_ms).max(1));
+                let _either = timeout(again, kept.asked.notified()).await;
             }
             _ => return refused(refusal),
         }
     }
 }
 
+/// What is kept of the limit that refused, and what the call weighs there.
+fn of<'u>(under: &'u Under<'_>, refusal: Refusal) -> Option<(&'u Kept, u64)> {
+    let found = under.iter().find(|(place, ..)| *place == refusal.place);
+    found.map(|(_, kept, units)| (&**kept, *units))
+}
+
 impl Limits {
     fn refused(&self, refusal: Refusal, under: &Under<'_>) -> Limited {
-        let kept = under.iter().find(|(place, ..)| *place == refusal.place);
-        let left = kept.map_or(0, |(_, kept, _)| kept.purse.remaining().0);
+        let left = of(under, refusal).map_or(0, |(kept, _)| kept.purse.remaining().0);
         let now_ms = steady::now_ms();
         let wait_ms = match refusal.take {
             Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
