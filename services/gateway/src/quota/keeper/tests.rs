@@ -29,6 +29,17 @@ fn write(keeper: &mut Keeper, read: Option<&Ledger>, now: &Now) -> Ledger {
     keeper.plan(read, now).expect("a window").expect("something to write")
 }
 
+/// Asks the ledger if that is due, and whether it was.
+fn ask(keeper: &mut Keeper, ledger: &mut Option<Ledger>, now: &Now) -> bool {
+    let is_due = keeper.is_due(now.steady_ms, false);
+    if is_due {
+        let next = write(keeper, ledger.as_ref(), now);
+        keeper.landed(&next, now);
+        *ledger = Some(next);
+    }
+    is_due
+}
+
 #[test]
 fn nothing_is_spent_before_the_record_says_so() {
     let mut keeper = day(100);
@@ -56,11 +67,8 @@ fn a_burst_does_not_wait_a_second_for_each_step_and_asks_no_more_often_in_the_lo
             }
             keeper.tick(now.steady_ms, Some(&now));
         }
-        if keeper.is_due(now.steady_ms, false) {
-            let next = write(&mut keeper, ledger.as_ref(), &now);
-            keeper.landed(&next, &now);
+        if ask(&mut keeper, &mut ledger, &now) {
             asks.push(millis);
-            ledger = Some(next);
         }
     }
     assert!(refused.len() <= 3 && refused.iter().all(|at| *at < 500), "{refused:?} {asks:?}");
@@ -80,11 +88,7 @@ fn through_a_pause_lies_what_a_burst_like_the_last_one_needs_where_there_is_plen
                 refused += u64::from(millis >= 40_000 && is_refused);
             }
             keeper.tick(now.steady_ms, Some(&now));
-            if keeper.is_due(now.steady_ms, false) {
-                let next = write(&mut keeper, ledger.as_ref(), &now);
-                keeper.landed(&next, &now);
-                ledger = Some(next);
-            }
+            ask(&mut keeper, &mut ledger, &now);
             if millis == 39_000 {
                 held = keeper.purse().balance();
             }

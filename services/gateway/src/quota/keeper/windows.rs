@@ -23,7 +23,7 @@ const HEARD_MS: u64 = 60_000;
 /// What is held of which no call can be made goes back after so long, in milliseconds, so that one of several has enough.
 const REST_MS: u64 = HOPE_MS;
 
-/// For a burst so much is held of what the last one used, in milliseconds: it is asked for more once a part of that is gone.
+/// For a burst lies what the last one used in so long, in milliseconds: meanwhile more is asked for.
 const BURST_MS: u64 = ASK_MS;
 
 /// What is held too much goes back when it was too much for so long, in milliseconds: a burst has pauses.
@@ -95,8 +95,9 @@ impl Keeper {
         let others =
             ledger.holders.iter().filter(|(who, lease)| **who != self.me && lease.until >= since).count();
         let all = others as u64 + 1;
-        let begin = (ledger.left() / (BEGIN_PART * all)).min(begin(ledger.left() / all));
-        self.plenty = ledger.left() / (BEGIN_PLENTY * all);
+        let each = ledger.left() / all;
+        let begin = (each / BEGIN_PART).min(begin(each));
+        self.plenty = each / BEGIN_PLENTY;
         let target = self.target(steady_ms);
         // What was granted lasted for less than an ask: how much is used is not known yet, but that it is much more. Of little
         // that is left no large part is taken on a guess.
