@@ -55,7 +55,8 @@ struct Some {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    match read().command {
+    let cli: Cli = settings::of_process(&[]);
+    match cli.command {
         Command::Schemas { directory } => match schemas::write(&directory) {
             Ok(()) => ExitCode::from(exit::OK),
             Err(error) => exit::failure(&error),
@@ -67,12 +68,6 @@ pub fn main() -> ExitCode {
         Command::Up(everything) => start(Role::ALL.to_vec(), everything.options, true),
         Command::Run(some) => start(some.roles, some.options, false),
     }
-}
-
-/// Reads the command line on a stack that ends with it: what its deep frames touch would stay resident in the main thread's.
-fn read() -> Cli {
-    let reading = std::thread::spawn(|| settings::of_process(&[]));
-    reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn start(roles: Vec<Role>, options: Options, supervised: bool) -> ExitCode {
