@@ -36,9 +36,9 @@ impl Mark {
         let hash = Sha256::digest(id.as_str());
         let mut bits = [0; 8];
         bits.copy_from_slice(&hash[..8]);
-        let (hour, second) = (usage.from.as_secs().div_euclid(3600), usage.from.as_secs().rem_euclid(3600));
+        let secs = usage.from.as_secs();
         let id = u64::from_be_bytes(bits) >> (u64::BITS - ID_BITS);
-        Self { hour, id: second << ID_BITS | id.cast_signed() }
+        Self { hour: secs.div_euclid(3600), id: secs.rem_euclid(3600) << ID_BITS | id.cast_signed() }
     }
 }
 
