@@ -12,7 +12,7 @@ from house import signalbox
 from load import Turns
 from many import Crowd
 from plan import Bench
-from report import late, middle
+from report import late, middle, spread
 from world import rss_kib
 
 RETRY_RUNS = 3
@@ -55,10 +55,10 @@ def added_to_first_event(cores: str, bases: dict[str, tuple[str, dict[str, str]]
     for caller in callers.values():
         caller.close()
     alone = firsts.pop("direct")
-    rows = [{"cores": cores, "stream": "direct, first event", "p50 µs": middle(alone) * 1e6, "p99 µs": late(alone) * 1e6}]
+    rows = [{"cores": cores, "stream": "direct, first event", **spread(alone)}]
     for name, through in firsts.items():
         added = [took - before for before, took in zip(alone, through, strict=True)]
-        rows.append({"cores": cores, "stream": f"added by {name}", "p50 µs": middle(added) * 1e6, "p99 µs": late(added) * 1e6})
+        rows.append({"cores": cores, "stream": f"added by {name}", **spread(added)})
     return rows
 
 

@@ -68,7 +68,8 @@ _numbers = 0
 
 def start_wrk(url: str, headers: dict[str, str], connections: int, secs: float, same: bool = False,
               body_bytes: int = 0, pause_ms: int = 0) -> subprocess.Popen[str]:
-    """Starts wrk. Each request has a query of its own, but for `same`; each connection pauses before each of its requests."""
+    """Starts wrk. Each request has a query of its own, but for `same`. Where there is a pause, each connection makes one before
+    each of its requests: about that long."""
     global _numbers
     _numbers += 1
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{max(1, round(secs))}s", "--timeout", f"{LATE_SECS}s"]

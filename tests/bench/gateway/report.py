@@ -19,6 +19,11 @@ def late(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] if ordered else 0.0
 
 
+def spread(secs: Sequence[float]) -> dict[str, float]:
+    """Times as a row has them."""
+    return {"p50 µs": middle(secs) * 1e6, "p99 µs": late(secs) * 1e6}
+
+
 class Report:
     """Tables by part. What makes a figure doubtful stands below its table."""
 

@@ -8,7 +8,7 @@ import load
 from house import House, signalbox
 from load import Turns
 from plan import Bench
-from report import COLUMNS, Rounds, late, middle
+from report import COLUMNS, Rounds, spread
 from stage import Proxy, Stage, status
 from world import until
 
@@ -40,6 +40,17 @@ def prove(origin: int, jobs: list[Proxy]) -> None:
                 raise SystemExit(f"error: {job.name} is no miss of the cache but {word}")
 
 
+def everybody(bench: Bench, stack: contextlib.ExitStack) -> tuple[int, list[Proxy]]:
+    """The peers and both jobs of Signalbox, proven, before one origin: its port, and all of them."""
+    origin = stack.enter_context(bench.stage.origin())
+    others = peers(bench.stage, stack, origin.port)
+    house = stack.enter_context(signalbox(bench.stage))
+    house.everything(origin.port)
+    jobs = others + house.jobs()
+    prove(origin.port, jobs)
+    return origin.port, jobs
+
+
 def quiet(bench: Bench, part: str, job: Proxy) -> None:
     """Waits until what a change of configuration brought is done."""
     calm, deadline = 0, time.monotonic() + QUIET_SECS_MAX
@@ -65,12 +76,7 @@ def throughput(bench: Bench) -> None:
     """The same job for everybody, and Signalbox's with everything on."""
     sizes = {"1 KiB": SIZES["1 KiB"]} if bench.quick else SIZES
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(bench.stage.origin())
-        others = peers(bench.stage, stack, origin.port)
-        house = stack.enter_context(signalbox(bench.stage))
-        house.everything(origin.port)
-        jobs = others + house.jobs()
-        prove(origin.port, jobs)
+        _, jobs = everybody(bench, stack)
         quiet(bench, "throughput", jobs[-1])
         started = {job.name: job.rss_kib() for job in jobs}
         for size, path in sizes.items():
@@ -87,12 +93,7 @@ def throughput(bench: Bench) -> None:
 def paced(bench: Bench) -> None:
     """The same number of calls a second for everybody, well below what each can do: tails without anybody's queue."""
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(bench.stage.origin())
-        others = peers(bench.stage, stack, origin.port)
-        house = stack.enter_context(signalbox(bench.stage))
-        house.everything(origin.port)
-        jobs = others + house.jobs()
-        prove(origin.port, jobs)
+        _, jobs = everybody(bench, stack)
         quiet(bench, "paced", jobs[-1])
         for pause_ms in (16, 8, 4):
             rounds = Rounds(bench.report, "paced")
@@ -104,15 +105,10 @@ def paced(bench: Bench) -> None:
 def latency(bench: Bench) -> None:
     """What each adds to a call at one connection: pairs of a direct call and one through it, by turns."""
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(bench.stage.origin())
-        others = peers(bench.stage, stack, origin.port)
-        house = stack.enter_context(signalbox(bench.stage))
-        house.everything(origin.port)
-        jobs = others + house.jobs()
-        prove(origin.port, jobs)
+        origin, jobs = everybody(bench, stack)
         for cores, keep in bench.cores():
             with keep:
-                rows = added_to_a_call(bench, cores, origin.port, jobs)
+                rows = added_to_a_call(bench, cores, origin, jobs)
             bench.report.table("latency", list(rows[0]), rows)
 
 
@@ -134,9 +130,8 @@ def added_to_a_call(bench: Bench, cores: str, origin: int, jobs: list[Proxy]) ->
             added[name].append(one.timed() - before)
     for caller in (direct, *through.values()):
         caller.close()
-    rows = [{"cores": cores, "job": "direct", "p50 µs": middle(alone) * 1e6, "p99 µs": late(alone) * 1e6}]
-    return rows + [{"cores": cores, "job": f"added by {name}", "p50 µs": middle(values) * 1e6, "p99 µs": late(values) * 1e6}
-                   for name, values in added.items()]
+    rows = [{"cores": cores, "job": "direct", **spread(alone)}]
+    return rows + [{"cores": cores, "job": f"added by {name}", **spread(values)} for name, values in added.items()]
 
 
 def cache(bench: Bench) -> None:
