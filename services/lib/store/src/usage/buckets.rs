@@ -40,11 +40,12 @@ impl Step {
         }
     }
 
-    /// How long rows of this step are kept: 2 days, 90 days, 5 years.
+    /// How long rows of this step are kept: 2 days, 90 days, 5 years. Hours for one more, because ninety days of a zone
+    /// whose clocks went back have one more.
     pub const fn kept(self) -> Duration {
         Duration::from_secs(match self {
             Self::Minute => 2 * 86_400,
-            Self::Hour => 90 * 86_400,
+            Self::Hour => 90 * 86_400 + 3_600,
             Self::Day => 5 * 366 * 86_400,
         })
     }
@@ -158,6 +159,18 @@ mod tests {
     #[test]
     fn a_span_within_an_hour_is_minutes() {
         check("2024-02-29T10:05:00Z", "2024-02-29T10:07:00Z", &["Minute 2024-02-29T10:05..2024-02-29T10:07"]);
+    }
+
+    #[test]
+    fn hours_are_kept_for_ninety_days_of_any_zone() {
+        for name in ["UTC", "America/New_York", "Europe/Berlin", "Pacific/Auckland"] {
+            let zone = jiff::tz::TimeZone::get(name).expect("a zone");
+            for half_hour in 0..2 * 24 * 730 {
+                let now = at("2024-01-01T00:29:59Z").plus(Duration::from_secs(1_800 * half_hour));
+                let (from, _) = model::ask::UsageWindow::Quarter.span_in(now, &zone);
+                assert!(from >= now.minus(Step::Hour.kept()), "{name} {now} {from}");
+            }
+        }
     }
 
     #[test]
