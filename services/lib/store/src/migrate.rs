@@ -29,6 +29,7 @@ const SQLITE: &[Step] = &[
     Step { version: 6, name: "watched", text: include_str!("../migrations/sqlite/0006_watched.sql") },
     Step { version: 7, name: "turn", text: include_str!("../migrations/sqlite/0007_turn.sql") },
     Step { version: 8, name: "tallies", text: include_str!("../migrations/sqlite/0008_tallies.sql") },
+    Step { version: 9, name: "marks", text: include_str!("../migrations/sqlite/0009_marks.sql") },
 ];
 const POSTGRES: &[Step] = &[
     Step { version: 1, name: "first", text: include_str!("../migrations/postgres/0001_first.sql") },
@@ -39,6 +40,7 @@ const POSTGRES: &[Step] = &[
     Step { version: 6, name: "watched", text: include_str!("../migrations/postgres/0006_watched.sql") },
     Step { version: 7, name: "turn", text: include_str!("../migrations/postgres/0007_turn.sql") },
     Step { version: 8, name: "tallies", text: include_str!("../migrations/postgres/0008_tallies.sql") },
+    Step { version: 9, name: "marks", text: include_str!("../migrations/postgres/0009_marks.sql") },
 ];
 
 /// How long a replica waits for another one that migrates.

@@ -9,6 +9,7 @@ use model::{EventId, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+use sha2::Digest as _;
 
 use super::fresh::Fresh;
 use super::on_both;
@@ -25,6 +26,7 @@ on_both! {
     each_integration_is_summed_up
     what_a_plan_includes_costs_nothing
     what_was_counted_before_there_were_rollups_stays
+    what_was_marked_one_by_one_stays_counted
     who_counts_beside_another_trusts_no_memory
     what_was_tallied_is_answered_once_it_is_folded
     what_was_tallied_counts_against_what_a_plan_includes
@@ -269,12 +271,7 @@ async fn what_was_counted_before_there_were_rollups_stays(Fresh { store, url }: 
     let begin = first.find("CREATE TABLE usage_counts").unwrap();
     let end = begin + first[begin..].find(';').unwrap();
     let mut tx = store.db().begin().await.unwrap();
-    for back in [
-        &first[begin..end],
-        "DROP TABLE usage_rollups",
-        "DROP TABLE usage_seen",
-        "DELETE FROM migrations WHERE version = 3",
-    ] {
+    for back in [&first[begin..end], "DROP TABLE usage_rollups", "DELETE FROM migrations WHERE version = 3"] {
         tx.execute(back, &[]).await.unwrap();
     }
     let minute = time("2026-11-21T10:00:00Z").as_millis();
@@ -307,6 +304,35 @@ async fn what_was_counted_before_there_were_rollups_stays(Fresh { store, url }: 
             [("user:ada", 12), ("user:bob", 10)]
         );
     }
+    again.close().await;
+}
+
+/// Takes the database back to when each event had a row of its own, with two of them marked, and opens it.
+async fn what_was_marked_one_by_one_stays_counted(Fresh { store, url }: Fresh) {
+    let third = match store.kind() {
+        "sqlite" => include_str!("../../migrations/sqlite/0003_usage.sql"),
+        _ => include_str!("../../migrations/postgres/0003_usage.sql"),
+    };
+    let table = &third[third.find("CREATE TABLE usage_seen").unwrap()..];
+    let from = time("2026-11-21T10:00:30Z");
+    let mut tx = store.db().begin().await.unwrap();
+    for back in [table, "DROP TABLE usage_marks", "DELETE FROM migrations WHERE version = 9"] {
+        tx.execute(back, &[]).await.unwrap();
+    }
+    for marked in ["u1", "u2"] {
+        let bits: [u8; 8] = sha2::Sha256::digest(marked)[..8].try_into().unwrap();
+        let bits = (u64::from_be_bytes(bits) >> 13).cast_signed();
+        let (hour, second) = (from.as_secs() / 3600, from.as_secs() % 3600);
+        let row = "INSERT INTO usage_seen VALUES ($1, $2)";
+        tx.execute(row, &crate::db::values![hour, second << 51 | bits]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+
+    let again = Store::open(&url).await.unwrap();
+    let usage = counted("polygon", from, vec![count("/a", "user:ada", 7)]);
+    let events = ["u1", "u2", "u3"].map(|id| (event(id), usage.clone()));
+    assert_eq!(again.count(&events, &Plans::new()).await.unwrap(), [false, false, true]);
+    assert_eq!(again.count(&events, &Plans::new()).await.unwrap(), [false; 3]);
     again.close().await;
 }
 

@@ -70,16 +70,15 @@ impl Store {
         Ok(gone)
     }
 
-    /// Forgets that events were counted which began before, at most `limit`; says how many. They must be older than any
-    /// stream keeps them.
+    /// Forgets that events were counted which began before, those of at most `limit` seconds; of how many it did. They must be
+    /// older than any stream keeps them.
     pub async fn usage_seen_purge(&self, before: Timestamp, limit: u32) -> Result<u64> {
-        let hour = before.as_secs().div_euclid(3600);
         settle(|| async {
             self.db()
                 .execute(
-                    "DELETE FROM usage_seen WHERE (hour, id) IN
-                     (SELECT hour, id FROM usage_seen WHERE hour < $1 ORDER BY hour, id LIMIT $2)",
-                    &values![hour, limit],
+                    "DELETE FROM usage_marks WHERE second IN
+                     (SELECT second FROM usage_marks WHERE second < $1 ORDER BY second LIMIT $2)",
+                    &values![before.as_secs(), limit],
                 )
                 .await
         })

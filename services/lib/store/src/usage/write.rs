@@ -138,11 +138,6 @@ impl Store {
         marks: &[Mark],
     ) -> Result<(Tx, Vec<bool>)> {
         let mut tx = self.begin_to_count().await?;
-        if let Some(fresh) = seen::take_new(&mut tx, marks).await? {
-            return Ok((tx, fresh));
-        }
-        drop(tx);
-        let mut tx = self.begin_to_count().await?;
         let fresh = seen::take(&mut tx, events, marks).await?;
         Ok((tx, fresh))
     }
