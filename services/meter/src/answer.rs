@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use model::ask::{Answer, CallerUse, EndpointUse, ModelUse, Refused, RouteUse, SpanUse, Usage, UsageOf};
 use model::integration::Window;
 use model::subject;
-use store::{Facet, Step, Totals};
+use store::{Step, Totals};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Meter, forecasts, limits, window};
@@ -43,26 +43,22 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
     let wall = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
     let (from, to) = asked.span_in(at, &wall);
     let store = &meter.store;
-    let total = store.usage_total(&id, from, to).await?;
+    let apart = store.usage_apart(&id, from, to, Step::from(step.rows_in(from, to, &wall))).await?;
     // What is over needs no forecast: where there is no limit, it is that of today.
     let of = if now < to { window::Span { from, to } } else { window::at(now, Window::Day, &zone) };
     let sofar =
-        if now < to { total.requests } else { store.usage_total(&id, of.from, of.to).await?.requests };
+        if now < to { apart.total.requests } else { store.usage_total(&id, of.from, of.to).await?.requests };
     let forecast = forecasts::overall(meter, &id, &limits, (of, sofar, &zone), now).await?;
-    let by = async |facet| store.usage_by(&id, facet, from, to).await;
-    let endpoints = by(Facet::Endpoint).await?.into_iter();
-    let callers = by(Facet::Caller).await?.into_iter();
-    let models = by(Facet::Model).await?.into_iter();
-    let routes = by(Facet::Route).await?.into_iter();
-    let rows = store.usage_history(&id, from, to, Step::from(step.rows_in(from, to, &wall))).await?;
-    let history = Totals::gathered(rows, |at| step.floor_in(at, &wall)).into_iter();
+    let history = Totals::gathered(apart.history, |at| step.floor_in(at, &wall)).into_iter();
+    let (endpoints, callers) = (apart.endpoints.into_iter(), apart.callers.into_iter());
+    let (models, routes) = (apart.models.into_iter(), apart.routes.into_iter());
     Ok(Usage {
         integration: id.clone(),
         window: asked,
         zone,
         from,
         to,
-        figures: total.into(),
+        figures: apart.total.into(),
         plan_micros,
         quotas: used,
         endpoints: endpoints.map(|(endpoint, sum)| EndpointUse { endpoint, figures: sum.into() }).collect(),

@@ -48,7 +48,7 @@ pub use rules::{RuleState, RuleWrite};
 pub use sessions::Session;
 pub use uptime::{CHANGES_MAX, HealthChange, HealthEvent, HealthFact, HealthSum, Seen, Slot};
 pub use urgency::{OVERTAKEN_MAX, PATIENCE};
-pub use usage::{Facet, NAMES_MAX, Plans, Step, Totals};
+pub use usage::{Apart, Facet, NAMES_MAX, Plans, Step, Totals};
 pub use watched::{Aside, WatchedBucket};
 
 use db::Db;

@@ -15,7 +15,7 @@ mod totals;
 mod write;
 
 pub use buckets::Step;
-pub use read::NAMES_MAX;
+pub use read::{Apart, NAMES_MAX};
 pub use totals::Totals;
 pub use write::Plans;
 

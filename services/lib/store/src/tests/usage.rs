@@ -24,6 +24,7 @@ on_both! {
     old_minutes_are_forgotten
     latencies_reasons_and_tokens_add_up
     each_integration_is_summed_up
+    what_is_told_apart_is_the_whole_while_others_count
     what_a_plan_includes_costs_nothing
     what_was_counted_before_there_were_rollups_stays
     what_was_marked_one_by_one_stays_counted
@@ -236,6 +237,35 @@ async fn each_integration_is_summed_up(Fresh { store, .. }: Fresh) {
     assert_eq!(ada.iter().map(|(_, sum)| sum.cost_micros).sum::<u64>(), 105);
     assert_eq!(store.usage_of_each(&ids, Facet::Caller, "user:eve", from, to).await.unwrap(), []);
     assert_eq!(store.usage_integrations().await.unwrap(), ids[..2]);
+}
+
+async fn what_is_told_apart_is_the_whole_while_others_count(Fresh { store, url }: Fresh) {
+    let (polygon, from) = (integration("polygon"), time("2026-11-21T10:00:00Z"));
+    let to = time("2026-11-21T11:00:00Z");
+    let other = Store::open(&url).await.unwrap();
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    let counting = async {
+        let mut n = 0_u64;
+        while !asked.load(std::sync::atomic::Ordering::Relaxed) {
+            let usage = counted("polygon", from, vec![count(["/a", "/b"][(n % 2) as usize], "user:ada", 3)]);
+            other.count(&[(event(&format!("u{n}")), usage)], &Plans::new()).await.unwrap();
+            n += 1;
+        }
+    };
+    let asking = async {
+        let mut seen = BTreeMap::new();
+        while seen.len() < 30 {
+            let apart = store.usage_apart(&polygon, from, to, Step::Minute).await.unwrap();
+            let sum = |of: &[(String, Totals)]| of.iter().map(|(_, sum)| sum.requests).sum::<u64>();
+            let parts = [sum(&apart.endpoints), sum(&apart.callers)];
+            assert_eq!(parts, [apart.total.requests; 2]);
+            assert_eq!(apart.history.iter().map(|(_, sum)| sum.requests).sum::<u64>(), apart.total.requests);
+            seen.insert(apart.total.requests, ());
+        }
+        asked.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    tokio::join!(counting, asking);
+    other.close().await;
 }
 
 async fn what_a_plan_includes_costs_nothing(Fresh { store, .. }: Fresh) {

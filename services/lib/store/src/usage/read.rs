@@ -6,7 +6,7 @@ use model::usage::Sketch;
 use model::{IntegrationId, Timestamp};
 
 use super::{Facet, Step, Totals, buckets};
-use crate::db::{Statement, Value};
+use crate::db::{Row, Statement, Value};
 use crate::{Error, Result, Store};
 
 /// Names that one answer has at most; the rest is in the total.
@@ -20,6 +20,23 @@ macro_rules! sums {
     };
 }
 const SUMS: &str = super::totals::numbers!(sums);
+
+/// What passed through an integration in a span, as of one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Apart {
+    /// In all.
+    pub total: Totals,
+    /// By endpoint: most requests first, at most [`NAMES_MAX`], as each of the next.
+    pub endpoints: Vec<(String, Totals)>,
+    /// By caller.
+    pub callers: Vec<(String, Totals)>,
+    /// By language model.
+    pub models: Vec<(String, Totals)>,
+    /// By route.
+    pub routes: Vec<(String, Totals)>,
+    /// By step, oldest first; steps in which nothing passed are absent.
+    pub history: Vec<(Timestamp, Totals)>,
+}
 
 impl Store {
     /// What passed from the minute of `from` to before `to`; a `to` within a minute includes that minute. Minutes are
@@ -37,12 +54,8 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Totals> {
-        let mut total = Totals::default();
-        let Some(select) = within(id, facet, Some(name), from, to) else { return Ok(total) };
-        for row in self.db().select(select).await? {
-            total.add_row(&row)?;
-        }
-        Ok(total)
+        let Some(select) = within(id, facet, Some(name), from, to) else { return Ok(Totals::default()) };
+        total(&self.db().select(select).await?)
     }
 
     /// What counts against a limit's window that lies around `now`: exact while its minutes are kept, later on from the
@@ -68,14 +81,7 @@ impl Store {
         to: Timestamp,
     ) -> Result<Vec<(String, Totals)>> {
         let Some(select) = within(id, facet, None, from, to) else { return Ok(Vec::new()) };
-        let mut names: BTreeMap<String, Totals> = BTreeMap::new();
-        for row in self.db().select(select).await? {
-            names.entry(row.text("name")?).or_default().add_row(&row)?;
-        }
-        let mut names: Vec<(String, Totals)> = names.into_iter().collect();
-        names.sort_by_key(|name| std::cmp::Reverse(name.1.requests));
-        names.truncate(NAMES_MAX);
-        Ok(names)
+        by_name(&self.db().select(select).await?)
     }
 
     /// Counts by step, oldest first, from the step of `from` to before `to`. Steps in which nothing passed are absent.
@@ -100,18 +106,32 @@ impl Store {
         to: Timestamp,
         step: Step,
     ) -> Result<Vec<(Timestamp, Totals)>> {
-        let mut select = Statement::new("SELECT * FROM usage_rollups");
-        select.filter("integration = ", id).filter("facet = ", facet.number());
-        select.filter("step = ", step.number());
-        select.filter("start_at >= ", step.floor(from)).filter("start_at < ", to);
-        select.filter("name = ", name).push(" ORDER BY start_at LIMIT ").bind(POINTS_MAX);
-        let mut history = Vec::new();
-        for row in self.db().select(select).await? {
-            let mut totals = Totals::default();
-            totals.add_row(&row)?;
-            history.push((row.time("start_at")?, totals));
-        }
-        Ok(history)
+        history(&self.db().select(by_step(id, facet, name, from, to, step)).await?)
+    }
+
+    /// The total of a span, its parts by each facet and its history, all as of one moment, so that the parts of what is told
+    /// apart are what the whole is while others count. Each part as [`Store::usage_by`] and [`Store::usage_history`] have it.
+    pub async fn usage_apart(
+        &self,
+        id: &IntegrationId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Step,
+    ) -> Result<Apart> {
+        let mut tx = self.db().snapshot().await?;
+        let mut rows = async |select: Option<Statement>| match select.map(Statement::finish) {
+            Some((sql, values)) => tx.all(sql, &values).await,
+            None => Ok(Vec::new()),
+        };
+        let by = |facet| within(id, facet, None, from, to);
+        Ok(Apart {
+            total: total(&rows(within(id, Facet::All, Some(""), from, to)).await?)?,
+            endpoints: by_name(&rows(by(Facet::Endpoint)).await?)?,
+            callers: by_name(&rows(by(Facet::Caller)).await?)?,
+            models: by_name(&rows(by(Facet::Model)).await?)?,
+            routes: by_name(&rows(by(Facet::Route)).await?)?,
+            history: history(&rows(Some(by_step(id, Facet::All, "", from, to, step))).await?)?,
+        })
     }
 
     /// Counts of all these integrations together by step, oldest first, from the step of `from` to before `to`. Numbers only:
@@ -189,6 +209,47 @@ impl Store {
         }
         Ok(each.into_iter().collect())
     }
+}
+
+/// Rows added up.
+fn total(rows: &[Row]) -> Result<Totals> {
+    let mut total = Totals::default();
+    rows.iter().try_for_each(|row| total.add_row(row))?;
+    Ok(total)
+}
+
+/// Rows added up by name: most requests first, at most [`NAMES_MAX`].
+fn by_name(rows: &[Row]) -> Result<Vec<(String, Totals)>> {
+    let mut names: BTreeMap<String, Totals> = BTreeMap::new();
+    for row in rows {
+        names.entry(row.text("name")?).or_default().add_row(row)?;
+    }
+    let mut names: Vec<(String, Totals)> = names.into_iter().collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.1.requests));
+    names.truncate(NAMES_MAX);
+    Ok(names)
+}
+
+/// Rows with the beginnings of their steps.
+fn history(rows: &[Row]) -> Result<Vec<(Timestamp, Totals)>> {
+    rows.iter().map(|row| Ok((row.time("start_at")?, total(std::slice::from_ref(row))?))).collect()
+}
+
+/// Selects the rows of one step and name, oldest first.
+fn by_step(
+    id: &IntegrationId,
+    facet: Facet,
+    name: &str,
+    from: Timestamp,
+    to: Timestamp,
+    step: Step,
+) -> Statement {
+    let mut select = Statement::new("SELECT * FROM usage_rollups");
+    select.filter("integration = ", id).filter("facet = ", facet.number());
+    select.filter("step = ", step.number());
+    select.filter("start_at >= ", step.floor(from)).filter("start_at < ", to);
+    select.filter("name = ", name).push(" ORDER BY start_at LIMIT ").bind(POINTS_MAX);
+    select
 }
 
 /// Begins to name integrations; what follows closes the parenthesis.
