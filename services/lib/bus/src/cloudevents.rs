@@ -172,7 +172,18 @@ pub fn decode_value(name: &str, value: &str) -> Result<String, Malformed> {
         None => Cow::Borrowed(value),
     };
     let text = percent_decode_str(&bare).decode_utf8().map_err(|_| Malformed::Encoding(name.to_owned()))?;
-    Ok(text.chars().take(ATTRIBUTE_CHARS_MAX).collect())
+    Ok(cut(text.into_owned()))
+}
+
+/// The first characters of a text.
+fn cut(mut text: String) -> String {
+    // As many bytes are no more characters.
+    if text.len() > ATTRIBUTE_CHARS_MAX
+        && let Some((end, _)) = text.char_indices().nth(ATTRIBUTE_CHARS_MAX)
+    {
+        text.truncate(end);
+    }
+    text
 }
 
 fn unquote(quoted: &str) -> String {
@@ -205,14 +216,13 @@ fn from_body(body: &[u8]) -> Result<(Said, Vec<u8>), Malformed> {
         return Err(Malformed::Structured("data_base64 is not JSON".to_owned()));
     }
     let data = event.data.map_or_else(|| b"null".to_vec(), |data| data.get().as_bytes().to_vec());
-    let cut = |text: Option<String>| text.map(|text| text.chars().take(ATTRIBUTE_CHARS_MAX).collect());
     let said = Said {
-        specversion: cut(event.specversion),
+        specversion: event.specversion.map(cut),
         id: event.id,
-        source: cut(event.source),
-        kind: cut(event.kind),
+        source: event.source.map(cut),
+        kind: event.kind.map(cut),
         time: event.time,
-        correlation: cut(event.correlationid),
+        correlation: event.correlationid.map(cut),
     };
     Ok((said, data))
 }

@@ -69,14 +69,14 @@ pub struct Count {
     /// What it cost, in millionths of a US dollar.
     #[serde(default)]
     pub cost_micros: u64,
-    /// Messages of WebSocket connections to the provider.
-    #[serde(default)]
+    /// Messages of WebSocket connections to the provider. Absent: none, as in what follows.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub messages_sent: u64,
     /// Messages of WebSocket connections from the provider.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub messages_received: u64,
     /// What language models used. `cost_micros` includes what it cost.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Tokens::is_none")]
     pub tokens: Tokens,
     /// The same by model, where an answer named one. At most [`MODELS_MAX`]; further ones are counted as
     /// [`OTHER_MODEL`].
@@ -125,7 +125,17 @@ pub struct ModelCount {
     pub cost_micros: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Tokens {
+    /// Whether nothing was used, as of a provider that is no language model.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Adds what others used.
     pub fn add(&mut self, more: &Self) {
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
@@ -208,6 +218,17 @@ mod tests {
         assert_eq!(count.models.iter().map(|m| m.tokens.input_tokens).sum::<u64>(), 100);
         assert_eq!(count.models.iter().map(|m| m.cost_micros).sum::<u64>(), 200);
         assert_eq!(count.models.last().map(|m| m.model.as_str()), Some(OTHER_MODEL));
+    }
+
+    #[test]
+    fn what_did_not_happen_is_not_told() {
+        let told = serde_json::to_string(&Count::default()).expect("serialises");
+        assert!(!told.contains("tokens") && !told.contains("messages"), "{told}");
+        assert_eq!(serde_json::from_str::<Count>(&told).expect("reads"), Count::default());
+        let tokens = Tokens { output_tokens: 1, ..Tokens::default() };
+        let some = Count { tokens, messages_sent: 2, messages_received: 3, ..Count::default() };
+        let told = serde_json::to_string(&some).expect("serialises");
+        assert_eq!(serde_json::from_str::<Count>(&told).expect("reads"), some);
     }
 
     #[test]

@@ -59,6 +59,15 @@ fn names_are_read_in_any_case_and_values_may_be_quoted() {
 }
 
 #[test]
+fn a_long_attribute_is_cut_after_its_first_characters() {
+    for (letter, length) in [("a", 600), ("ä", 600), ("ä", 400), ("ä", 512), ("a", 512)] {
+        let long = letter.repeat(length);
+        let event = read(&[("ce-correlationid", &encode_value(&long))], "{}").expect("an event");
+        assert_eq!(event.correlation, Some(letter.repeat(length.min(512))), "{length} of {letter}");
+    }
+}
+
+#[test]
 fn structured_mode_is_read() {
     let body = r#"{"specversion":"1.0","id":"s1","source":"/x","type":"dev.signalbox.alert.raised.v1","data":{"a": 1}}"#;
     let event =
