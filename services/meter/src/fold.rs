@@ -3,6 +3,7 @@
 //! It never counts. What a process that died had tallied is brought in by whoever comes next; of several replicas each brings
 //! in what all have tallied.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,9 @@ use crate::Meter;
 
 /// How long what was tallied waits at most. An answer is behind by this and the time that folding takes.
 const WAITS_MAX: Duration = Duration::from_millis(500);
+/// The same while more waits in the stream than is counted at once: answers are behind by that anyway, and rows that are
+/// written less often leave more for counting.
+const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// When nothing was tallied for so long, there is nothing to wait for.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -48,9 +52,10 @@ pub(crate) async fn run(meter: Meter, stopping: CancellationToken) -> anyhow::Re
 /// Waits until something was tallied, and then for more of it.
 async fn more(meter: &Meter) {
     meter.tallied.notified().await;
-    let latest = Instant::now() + WAITS_MAX;
-    while Instant::now() < latest {
-        let until = latest.min(Instant::now() + QUIET);
+    let begun = Instant::now();
+    let latest = || begun + if meter.behind.load(Ordering::Relaxed) { BEHIND_MAX } else { WAITS_MAX };
+    while Instant::now() < latest() {
+        let until = latest().min(Instant::now() + QUIET);
         if tokio::time::timeout_at(until, meter.tallied.notified()).await.is_err() {
             return;
         }

@@ -29,6 +29,7 @@ mod window;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{Bus, table};
 use model::snapshot::Snapshot;
@@ -57,6 +58,8 @@ struct Meter {
     ledgers: rules::Ledgers,
     /// Rung when something was tallied.
     tallied: Arc<Notify>,
+    /// Whether more waits in the stream than is counted at once.
+    behind: Arc<AtomicBool>,
     /// Rung when something new is in the figures.
     fresh: Arc<Notify>,
 }
@@ -74,6 +77,7 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
         forecasts,
         ledgers: rules::Ledgers::default(),
         tallied: Arc::default(),
+        behind: Arc::default(),
         fresh: Arc::default(),
     };
 
@@ -81,6 +85,7 @@ pub async fn run(settings: Settings, doors: Doors, stopping: CancellationToken) 
     let count = bus
         .consume_batches(&table::METER, settings.meter_at_once, move |messages| {
             let meter = counting.clone();
+            meter.behind.store(messages.len() >= settings.meter_at_once, Ordering::Relaxed);
             async move { count::count(&meter, messages).await }
         })
         .until(stopping.clone());

@@ -46,6 +46,7 @@ impl House {
             forecasts,
             ledgers: super::Ledgers::default(),
             tallied: Arc::default(),
+            behind: Arc::default(),
             fresh: Arc::default(),
         };
         meter.ledgers.begin(std::iter::empty());
