@@ -29,8 +29,6 @@ pub(crate) struct Purse {
     word: AtomicU64,
     /// From then on nothing may be spent, on the steady clock.
     ends_ms: AtomicU64,
-    /// Taken, and not settled: of a calendar, what may be counted in the next window.
-    flying: AtomicU64,
     /// Whoever takes the balance below it wakes the keeper.
     low: AtomicU64,
     /// How many calls wait for it. The queue's: it lies here because every call asks it.
@@ -50,14 +48,30 @@ pub(crate) struct Purse {
 }
 
 // A line has 64 bytes: what stands before is in the first.
-const _: () = assert!(std::mem::offset_of!(Purse, refused) <= 64);
+const _: () = assert!(std::mem::offset_of!(Purse, debt) == 64);
 
 /// How spent units come again.
 #[derive(Debug)]
 enum Home {
-    Never,
-    Later(Box<Ring>),
+    /// With the next window.
+    Never {
+        /// Taken, and not settled: what may be counted in the next window.
+        flying: AtomicU64,
+    },
+    /// A window after they were spent.
+    Later(Ring),
+    /// When the call ends.
     WhenSettled,
+}
+
+impl Home {
+    /// What of a calendar was taken and is not settled.
+    fn flying(&self) -> Option<&AtomicU64> {
+        match self {
+            Self::Never { flying } => Some(flying),
+            Self::Later(_) | Self::WhenSettled => None,
+        }
+    }
 }
 
 /// What came of asking.
@@ -94,16 +108,13 @@ impl Purse {
     /// An empty one.
     pub(crate) fn new(limit: &Limit) -> Self {
         let home = match limit.span {
-            Span::Calendar { .. } => Home::Never,
-            Span::Rolling { millis } => {
-                Home::Later(Box::new(Ring::new(u64::from(millis) + slack_ms(millis))))
-            }
+            Span::Calendar { .. } => Home::Never { flying: AtomicU64::new(0) },
+            Span::Rolling { millis } => Home::Later(Ring::new(u64::from(millis) + slack_ms(millis))),
             Span::Concurrent => Home::WhenSettled,
         };
         Self {
             word: AtomicU64::new(0),
             ends_ms: AtomicU64::new(0),
-            flying: AtomicU64::new(0),
             low: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             home,
@@ -124,17 +135,17 @@ impl Purse {
         if now_ms >= self.ends_ms.load(Acquire) {
             return self.refuse(units, now_ms);
         }
-        let flies = matches!(self.home, Home::Never);
-        if flies {
+        let flying = self.home.flying();
+        if let Some(flying) = flying {
             // Before the units are taken: when the window ends, none is taken and not seen here.
-            self.flying.fetch_add(units, AcqRel);
+            flying.fetch_add(units, AcqRel);
         }
         let mut seen = self.word.load(Acquire);
         loop {
             let balance = seen & BALANCE;
             if balance < units {
-                if flies {
-                    self.flying.fetch_sub(units, AcqRel);
+                if let Some(flying) = flying {
+                    flying.fetch_sub(units, AcqRel);
                 }
                 return self.refuse(units, now_ms);
             }
@@ -157,7 +168,7 @@ impl Purse {
                 self.come_home(home);
                 slot
             }
-            Home::Never | Home::WhenSettled => 0,
+            Home::Never { .. } | Home::WhenSettled => 0,
         };
         Ticket { units, window, slot, is_low }
     }
@@ -169,7 +180,7 @@ impl Purse {
         let spare = units.saturating_sub(used);
         let mut more = used.saturating_sub(units);
         match &self.home {
-            Home::Never => {
+            Home::Never { flying } => {
                 if spare > 0 {
                     self.add_in(window, spare);
                 }
@@ -177,7 +188,7 @@ impl Purse {
                     more -= self.withdraw(more);
                     self.debt.fetch_add(more, AcqRel);
                 }
-                self.flying.fetch_sub(units, AcqRel);
+                flying.fetch_sub(units, AcqRel);
             }
             Home::Later(ring) => {
                 if spare > 0 {
@@ -306,14 +317,14 @@ impl Purse {
         self.ends_ms.store(ends_ms, Release);
     }
 
-    /// How much was taken and is not settled.
+    /// How much of a calendar was taken and is not settled.
     pub(crate) fn flying(&self) -> u64 {
-        self.flying.load(Acquire)
+        self.home.flying().map_or(0, |flying| flying.load(Acquire))
     }
 
     /// Puts in what was granted. What was used beyond all that was there is paid first.
     pub(crate) fn deposit(&self, units: u64) {
-        let paid = if matches!(self.home, Home::Never) { self.pay(units) } else { 0 };
+        let paid = if self.home.flying().is_some() { self.pay(units) } else { 0 };
         self.add(units - paid);
     }
 

@@ -1,6 +1,7 @@
 //! When spent units come home: cells, each for a hundredth of a window, in a ring.
 //!
-//! Pure; no lock. A cell says for which stretch of time it counts, so that one who is late by a round adds to a later
+//! Pure; no lock. What each call asks of a ring lies in its purse, where there is no other line to wait for, and only the
+//! cells are memory of their own. A cell says for which stretch of time it counts, so that one who is late by a round adds to a later
 //! stretch: units may come home late, never soon. A unit that was spent at any moment of a stretch is home when the
 //! stretch has ended and a window has passed.
 
@@ -15,13 +16,13 @@ const STRETCHES: u64 = CELLS as u64 - 2;
 /// Spent units by when they were spent.
 #[derive(Debug)]
 pub(super) struct Ring {
-    stretch_ms: u64,
-    /// Stretches in which what was spent is not home.
-    away: u32,
+    /// The stretch's number above, its units below.
+    cells: Box<[AtomicU64; CELLS]>,
     /// What was spent until the end of this stretch is home.
     swept: AtomicU64,
-    /// The stretch's number above, its units below.
-    cells: [AtomicU64; CELLS],
+    stretch_ms: u32,
+    /// Stretches in which what was spent is not home.
+    away: u32,
 }
 
 const fn pack(slot: u32, units: u32) -> u64 {
@@ -38,14 +39,16 @@ impl Ring {
     pub(super) fn new(home_ms: u64) -> Self {
         let stretch_ms = home_ms.div_ceil(STRETCHES).max(1);
         let away = u32::try_from(home_ms.div_ceil(stretch_ms)).expect("not more than there are stretches");
-        let cells = [const { AtomicU64::new(0) }; CELLS];
-        Self { stretch_ms, away, swept: AtomicU64::new(0), cells }
+        let stretch_ms =
+            u32::try_from(stretch_ms).expect("a window is not longer than 32 bits of milliseconds");
+        let cells = Box::new([const { AtomicU64::new(0) }; CELLS]);
+        Self { cells, swept: AtomicU64::new(0), stretch_ms, away }
     }
 
     /// The number of the stretch of a moment. The first is 1: a cell of nothing belongs to none. Enough for 24 days at
     /// the shortest window, and then again.
     fn slot(&self, now_ms: u64) -> u64 {
-        now_ms / self.stretch_ms + 1
+        now_ms / u64::from(self.stretch_ms) + 1
     }
 
     fn cell(&self, slot: u64) -> &AtomicU64 {
@@ -129,7 +132,7 @@ impl Ring {
             }
             if sum >= units {
                 // Its first moment is number - 1 stretches after 0; it is home when `away` and itself have passed.
-                return Some((number + u64::from(self.away)) * self.stretch_ms);
+                return Some((number + u64::from(self.away)) * u64::from(self.stretch_ms));
             }
         }
         None
