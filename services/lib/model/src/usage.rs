@@ -69,13 +69,13 @@ pub struct Count {
     /// What it cost, in millionths of a US dollar.
     #[serde(default)]
     pub cost_micros: u64,
-    /// Messages of WebSocket connections to the provider. Absent: none, as in what follows.
+    /// Messages of WebSocket connections to the provider. Absent: none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub messages_sent: u64,
-    /// Messages of WebSocket connections from the provider.
+    /// Messages of WebSocket connections from the provider. Absent: none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub messages_received: u64,
-    /// What language models used. `cost_micros` includes what it cost.
+    /// What language models used. `cost_micros` includes what it cost. Absent: nothing.
     #[serde(default, skip_serializing_if = "Tokens::is_none")]
     pub tokens: Tokens,
     /// The same by model, where an answer named one. At most [`MODELS_MAX`]; further ones are counted as
