@@ -64,7 +64,8 @@ pub(crate) async fn proxy(
     // Shares the bytes of the request; a problem makes a text of it.
     let target = request.uri().path_and_query().cloned();
     let path = target.as_ref().map_or("/", PathAndQuery::path);
-    let mut response = if path == "/" {
+    // A target of another form, as `CONNECT host:port` has it, is no question for what is here.
+    let mut response = if path == "/" && target.is_some() {
         problem::index(gateway.ready())
     } else {
         let outcome = if path == batch::PATH {

@@ -29,6 +29,7 @@ pub(super) enum Wrong {
     LengthAndChunks,
     ChunksTooEarly,
     HostTwice,
+    NoHost,
     TargetTooLong,
     HeadTooLarge,
     TooManyFields,
@@ -87,7 +88,8 @@ impl Wrong {
             | Self::Control
             | Self::Folded
             | Self::Field
-            | Self::HostTwice => "bad_head",
+            | Self::HostTwice
+            | Self::NoHost => "bad_head",
         }
     }
 
@@ -104,6 +106,7 @@ impl Wrong {
             Self::LengthAndChunks => "`Content-Length` and `Transfer-Encoding` cannot both be said",
             Self::ChunksTooEarly => "HTTP/1.0 has no `Transfer-Encoding`",
             Self::HostTwice => "`Host` is said more than once",
+            Self::NoHost => "`Host` is not said",
             Self::TargetTooLong => "the target is longer than 16 KiB",
             Self::HeadTooLarge => "the head is larger than 48 KiB",
             Self::TooManyFields => "there are more than 100 headers",
@@ -167,7 +170,10 @@ impl Head {
         }
         if end.is_none() {
             self.part.extend_from_slice(rest);
-            return (Line::Part, used);
+            // What is behind us reads the first line as it comes, and would answer without a word.
+            let line =
+                if first && !begins(&self.part) { Line::Wrong(Wrong::RequestLine) } else { Line::Part };
+            return (line, used);
         }
         if self.part.is_empty() {
             return (self.read(&rest[..used]), used);
@@ -199,7 +205,10 @@ impl Head {
 
     /// The length of the body behind a whole head; none: it comes in chunks. The next head begins anew.
     pub(super) fn end(&mut self) -> Result<Option<u64>, Wrong> {
-        let Self { is_early, length, chunked, .. } = std::mem::take(self);
+        let Self { is_early, length, chunked, hosts, .. } = std::mem::take(self);
+        if hosts == 0 && !is_early {
+            return Err(Wrong::NoHost);
+        }
         match (chunked, length) {
             (true, Some(_)) => Err(Wrong::LengthAndChunks),
             (true, None) if is_early => Err(Wrong::ChunksTooEarly),
@@ -239,7 +248,8 @@ impl Head {
         self.lines = 1;
         let parts = line.iter().filter(|byte| **byte == b' ').count();
         self.is_early = line.ends_with(b" HTTP/1.0");
-        if parts != 2 || !(self.is_early || line.ends_with(b" HTTP/1.1")) || line.contains(&b'\t') {
+        let is_read = parts == 2 && (self.is_early || line.ends_with(b" HTTP/1.1")) && begins(line);
+        if !is_read || line.contains(&b'\t') {
             return Line::Wrong(Wrong::RequestLine);
         }
         Line::Field
@@ -269,6 +279,22 @@ impl Head {
         }
         Ok(())
     }
+}
+
+/// Whether a request line may begin so: a method, a target and a version, as far as they are here.
+fn begins(line: &[u8]) -> bool {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let is_method = parts.next().is_some_and(|method| scan::name(method) == method.len() || line == b"\r");
+    let Some(target) = parts.next() else { return is_method };
+    // Rarely a byte that is not in every target; then it is read as those behind us read it.
+    let is_odd = |byte: &u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte);
+    let is_target = !target.iter().any(is_odd) || http::Uri::try_from(target).is_ok();
+    let Some(version) = parts.next() else { return is_method && is_target };
+    let version = version.strip_suffix(b"\r").unwrap_or(version);
+    let is_version = b"HTTP/1.1".starts_with(version)
+        || b"HTTP/1.0".starts_with(version)
+        || line.starts_with(b"PRI * HTTP/2");
+    is_method && is_target && (is_version || b"HTTP/2.0".starts_with(version)) && parts.next().is_none()
 }
 
 /// A line between chunks.

@@ -35,9 +35,9 @@ async fn pass(parts: &[&[u8]]) -> (Vec<u8>, String) {
 const GOOD: [&str; 5] = [
     "GET /p/a/x HTTP/1.1\r\nhost: a\r\n\r\n",
     "POST /p/a/x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\na\nb\nc",
-    "POST /p/a/x HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\n\n\n\n\r\n0\r\ntrailer: 1\r\n\r\n",
+    "POST /p/a/x HTTP/1.1\r\nHOST: a\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\n\n\n\n\r\n0\r\ntrailer: 1\r\n\r\n",
     "\r\nGET / HTTP/1.0\r\n\r\n",
-    "HEAD /p/a/x?y=%20 HTTP/1.1\r\nContent-Length:  0 \r\nx-empty:\r\n\r\n",
+    "HEAD /p/a/x?y=%20 HTTP/1.1\r\nhost: a\r\nContent-Length:  0 \r\nx-empty:\r\n\r\n",
 ];
 
 #[tokio::test]
@@ -90,6 +90,34 @@ fn what_is_doubtful_is_named() {
     check("host: b", "bad_head", "Host");
     check(&"a: b\r\n".repeat(101), "headers_too_large", "100");
     check(&format!("a: {}", "b".repeat(50_000)), "headers_too_large", "48 KiB");
+}
+
+/// However it is cut: nobody behind the guard answers a first line that it cannot read.
+#[test]
+fn a_first_line_is_refused_at_its_first_wrong_byte() {
+    for (line, good) in [
+        ("GET /p/a/long/enough b HTTP/1.1", "GET /p/a/long/enough "),
+        ("GET /p/a/x<> HTTP/1.1", "GET /p/a/x"),
+        ("G(T /p/a/x HTTP/1.1", "G"),
+        ("GET /p/a/x HTTP/3.0", "GET /p/a/x HTTP/"),
+        ("GET /p/a/x HTTP/1.1 ", "GET /p/a/x HTTP/1.1"),
+        ("GET /p/a/x", "GET /p/a/x"),
+    ] {
+        for step in 1..line.len() {
+            let mut guard = watch(());
+            let mut passed = 0;
+            for bytes in format!("{line}\r\nhost: a\r\n\r\n").as_bytes().chunks(step) {
+                passed += guard.look(bytes);
+            }
+            let Mode::Refusing(answer, 0) = guard.mode else { panic!("{line:?} passed in {step}") };
+            assert!(String::from_utf8(answer).expect("text").contains("the first line is no"), "{line:?}");
+            assert!(passed <= good.len(), "{line:?} in {step}: {passed}");
+        }
+    }
+    let mut guard = watch(());
+    guard.look(b"GET /p/a/x HTTP/1.1\r\naccept: */*\r\n\r\n");
+    let Mode::Refusing(answer, 0) = guard.mode else { panic!("passed without a host") };
+    assert!(String::from_utf8(answer).expect("text").contains("`Host` is not said"));
 }
 
 /// Seconds until a connection is cut on which this was sent, and what was answered. `calls` have begun, of which so
@@ -180,7 +208,7 @@ async fn a_connection_that_is_used_is_kept() {
 async fn what_became_something_else_is_not_cut() {
     let (mut ours, theirs) = tokio::io::duplex(64);
     let mut guard = watch(theirs);
-    ours.write_all(b"GET /p/a HTTP/1.1\r\n\r\n").await.expect("writes");
+    ours.write_all(b"GET /p/a HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writes");
     let mut buf = [0; 256];
     assert!(guard.read(&mut buf).await.expect("reads") > 0);
     guard.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("writes");

@@ -123,8 +123,6 @@ pub(crate) fn admit(
     head: Parts,
 ) -> Result<Box<Call>, Problem> {
     check_head(&head)?;
-    let (kind, id, path) = split(head.uri.path()).ok_or_else(nothing_there)?;
-    let caller = authenticate(config, &head.headers, peer, now)?;
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         let detail = "CONNECT and TRACE are not passed on";
         return Err(Problem::new(
@@ -134,6 +132,8 @@ pub(crate) fn admit(
             detail,
         ));
     }
+    let (kind, id, path) = split(head.uri.path()).ok_or_else(nothing_there)?;
+    let caller = authenticate(config, &head.headers, peer, now)?;
     let upgrade = upgrade::asked(&head)?;
     join::check(path).map_err(|why| Problem::bad_request("bad_path", why.to_string()))?;
     let to = match kind {
