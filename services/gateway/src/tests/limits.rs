@@ -52,6 +52,27 @@ async fn what_is_too_large_or_doubtful_is_refused() {
 }
 
 #[tokio::test]
+async fn a_first_line_that_asks_for_nothing_here_is_told_so() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.configure(|s| integration(s, "a", &provider.url(), json!({}))).await;
+    for (line, status, code) in [
+        ("CONNECT example.com:443 HTTP/1.1", "405", "method_not_allowed"),
+        ("TRACE /p/a/x HTTP/1.1", "405", "method_not_allowed"),
+        ("GET example.com HTTP/1.1", "404", "not_found"),
+        ("GET /p/a/a-long-path b HTTP/1.1", "400", "bad_head"),
+        ("GET /p/a/<> HTTP/1.1", "400", "bad_head"),
+    ] {
+        let answer = raw(&house, &format!("{line}\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+        let is_told = answer.contains(&format!("\"code\":\"{code}\""));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_told, "{line}: {answer}");
+    }
+    let answer = raw(&house, "GET /p/a/x HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("`Host`"), "{answer}");
+    assert_eq!(provider.count(), 0);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_two_readers_could_read_in_two_ways_is_refused_and_the_connection_closed() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     house.configure(|s| integration(s, "a", &provider.url(), json!({}))).await;
