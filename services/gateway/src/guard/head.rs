@@ -287,14 +287,12 @@ fn begins(line: &[u8]) -> bool {
     let is_method = parts.next().is_some_and(|method| scan::name(method) == method.len() || line == b"\r");
     let Some(target) = parts.next() else { return is_method };
     // Rarely a byte that is not in every target; then it is read as those behind us read it.
-    let is_odd = |byte: &u8| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte);
-    let is_target = !target.iter().any(is_odd) || http::Uri::try_from(target).is_ok();
+    let is_plain = |byte: &u8| matches!(byte, b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~');
+    let is_target = target.iter().all(is_plain) || http::Uri::try_from(target).is_ok();
     let Some(version) = parts.next() else { return is_method && is_target };
     let version = version.strip_suffix(b"\r").unwrap_or(version);
-    let is_version = b"HTTP/1.1".starts_with(version)
-        || b"HTTP/1.0".starts_with(version)
-        || line.starts_with(b"PRI * HTTP/2");
-    is_method && is_target && (is_version || b"HTTP/2.0".starts_with(version)) && parts.next().is_none()
+    let is_version = [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0"].iter().any(|known| known.starts_with(version));
+    is_method && is_target && is_version && parts.next().is_none()
 }
 
 /// A line between chunks.
