@@ -6,7 +6,7 @@
 use std::env;
 use std::process::Command;
 
-/// The first glibc that knows them: <https://sourceware.org/pipermail/libc-alpha/2022-August/141193.html>.
+/// The first glibc that knows them, by the release notes of 2.36 (its file `NEWS`).
 const GLIBC_SINCE: (u32, u32) = (2, 36);
 
 fn main() {
