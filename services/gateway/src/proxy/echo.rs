@@ -1,7 +1,7 @@
 //! Finds the key of a call in what its provider sends back, so that it does not reach the caller (T10).
 //!
 //! Pure. Looks for every secret field as it is, percent-encoded and in base64, and for the pair of basic authentication.
-//! Headers that hold one are dropped; bodies that are held whole are masked byte for byte, so that lengths stay.
+//! Headers that hold one are dropped; what is held of a body is masked byte for byte, so that lengths stay.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use catalogue::Provider;
 use http::HeaderMap;
 use http::header::HeaderName;
+use memchr::arch::all::packedpair::Finder as Pair;
 use model::auth::Auth;
 use model::secret::Fields;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,22 +18,25 @@ use zeroize::Zeroizing;
 /// Shorter values are no secrets, and stand in answers by chance. In bytes.
 const NEEDLE_BYTES_MIN: usize = 8;
 
-/// What must not come back. Wiped when dropped.
-pub(crate) struct Needles {
-    all: Vec<Zeroizing<Vec<u8>>>,
-    /// The bytes that they begin with, and how long the shortest is: most of what comes back is shorter.
-    firsts: Vec<u8>,
-    shortest: usize,
+/// What must not come back.
+pub(crate) struct Needles(Vec<Needle>);
+
+/// One form of a secret. Wiped when dropped.
+struct Needle {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Looks for the two bytes of it that are seldom, and holds no others.
+    pair: Pair,
 }
 
 impl Needles {
     /// All forms of the secrets of a key.
     pub(crate) fn of(provider: &Provider, auth: &Auth, fields: Option<&Fields>) -> Self {
-        let mut needles: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        let mut needles: Vec<Needle> = Vec::new();
         let mut add = |bytes: Vec<u8>| {
             let bytes = Zeroizing::new(bytes);
-            if bytes.len() >= NEEDLE_BYTES_MIN && !needles.contains(&bytes) {
-                needles.push(bytes);
+            let is_new = bytes.len() >= NEEDLE_BYTES_MIN && needles.iter().all(|known| known.bytes != bytes);
+            if let Some(pair) = Pair::new(&bytes).filter(|_| is_new) {
+                needles.push(Needle { bytes, pair });
             }
         };
         let secret = |name: &str| provider.field(name).is_none_or(|field| field.secret);
@@ -50,37 +54,12 @@ impl Needles {
             let pair = Zeroizing::new(format!("{}:{}", user.expose(), password.expose()));
             add(STANDARD.encode(pair.as_bytes()).into_bytes());
         }
-        let mut firsts: Vec<u8> = needles.iter().filter_map(|needle| needle.first().copied()).collect();
-        firsts.sort_unstable();
-        firsts.dedup();
-        let shortest = needles.iter().map(|needle| needle.len()).min().unwrap_or(usize::MAX);
-        Self { all: needles, firsts, shortest }
+        Self(needles)
     }
 
     /// Whether bytes hold one.
     fn is_in(&self, bytes: &[u8]) -> bool {
-        let mut from = 0;
-        while let Some(skip) = bytes.get(from..).and_then(|rest| self.first(rest)) {
-            let at = from + skip;
-            if self.all.iter().any(|needle| bytes[at..].starts_with(needle)) {
-                return true;
-            }
-            from = at + 1;
-        }
-        false
-    }
-
-    /// Where one could begin.
-    fn first(&self, bytes: &[u8]) -> Option<usize> {
-        if bytes.len() < self.shortest {
-            return None;
-        }
-        match *self.firsts {
-            [one] => memchr::memchr(one, bytes),
-            [one, two] => memchr::memchr2(one, two, bytes),
-            [one, two, three] => memchr::memchr3(one, two, three, bytes),
-            _ => bytes.iter().position(|byte| self.firsts.contains(byte)),
-        }
+        self.0.iter().any(|needle| needle.position(bytes, 0).is_some())
     }
 
     /// Drops headers that hold one, and says how many.
@@ -99,9 +78,11 @@ impl Needles {
             return (body, 0);
         }
         let (mut bytes, mut found) = (BytesMut::from(&body[..]), 0);
-        for needle in &self.all {
-            while let Some(at) = position(&bytes, needle) {
-                bytes[at..at + needle.len()].fill(b'*');
+        for needle in &self.0 {
+            let mut from = 0;
+            while let Some(at) = needle.position(&bytes, from) {
+                from = at + needle.bytes.len();
+                bytes[at..from].fill(b'*');
                 found += 1;
             }
         }
@@ -109,17 +90,18 @@ impl Needles {
     }
 }
 
-fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut from = 0;
-    while let Some(skip) = memchr::memchr(first, bytes.get(from..)?) {
-        let at = from + skip;
-        if bytes[at..].starts_with(needle) {
-            return Some(at);
+impl Needle {
+    /// Where it stands next.
+    fn position(&self, bytes: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let rest = bytes.get(from..).filter(|rest| rest.len() >= self.bytes.len())?;
+            let at = from + self.pair.find_prefilter(rest)?;
+            if bytes[at..].starts_with(&self.bytes) {
+                return Some(at);
+            }
+            from = at + 1;
         }
-        from = at + 1;
     }
-    None
 }
 
 #[cfg(test)]

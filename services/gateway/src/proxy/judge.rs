@@ -1,8 +1,13 @@
 //! Judges an answer before anything of it goes to the caller: by its head, and by its body where that can matter.
 //!
 //! A body is held when its provider tells errors inside of it, or when its status is an error, up to a bound; streams of
-//! events are never held. What is held is passed on byte for byte afterwards.
+//! events are never held. Of any other answer that is taken which is here with its head, and a short one is waited for a
+//! moment: where its framing breaks at once, nothing of it went to the caller, and the call can go elsewhere. What is held
+//! is passed on byte for byte afterwards.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +26,10 @@ use super::encoding::opened;
 pub(crate) const HELD_BYTES_MAX: usize = 64 * 1024;
 /// How long a body is held for, in milliseconds.
 const HOLD_MS: u64 = 5_000;
+/// What is taken of a good answer before it goes on, in bytes: all of it, where that is known to be no more.
+const BEGINNING_BYTES_MAX: usize = 16 * 1024;
+/// How long it is waited for where it is not here, in milliseconds.
+const BEGINNING_MS: u64 = 50;
 
 /// An answer with what it means.
 pub(crate) struct Judged {
@@ -66,7 +75,8 @@ pub(crate) async fn judge(
     }
     // The plain case: a good answer of a provider that tells errors by their status.
     if head.status.is_success() && !provider.has_rule_for(status) {
-        let rest = (!whole).then_some(body);
+        let held = if whole || !held.is_empty() { held } else { begin(&head.headers, &mut body).await? };
+        let rest = (!whole && !body.is_end_stream()).then_some(body);
         return Ok(Judged { head, held, rest, reason: None, retry_after: None, names_wait: false });
     }
     let pairs: Vec<(&str, &str)> =
@@ -111,6 +121,58 @@ async fn hold(body: &mut egress::Body, held: &mut BytesMut) -> Result<bool, egre
     Ok(true)
 }
 
+/// Takes the beginning of a good answer: what is here of it, and a short one whole if it comes at once. An error: it broke
+/// off meanwhile.
+async fn begin(headers: &HeaderMap, body: &mut egress::Body) -> Result<Bytes, egress::Error> {
+    let mut held = Bytes::new();
+    if body.is_end_stream() {
+        return Ok(held);
+    }
+    {
+        let mut taking = pin!(take(body, &mut held));
+        // Mostly it is here, and needs no timer.
+        match poll_fn(|cx| Poll::Ready(taking.as_mut().poll(cx))).await {
+            Poll::Ready(taken) => taken?,
+            Poll::Pending if is_stream(headers) => {}
+            // One that takes its time is passed on as it comes.
+            Poll::Pending => timeout(Duration::from_millis(BEGINNING_MS), taking).await.unwrap_or(Ok(()))?,
+        }
+    }
+    Ok(held)
+}
+
+/// Takes what can be had at once, but of a short body all, and of any other its first bytes.
+async fn take(body: &mut egress::Body, held: &mut Bytes) -> Result<(), egress::Error> {
+    let size = body.size_hint().upper();
+    let is_short = size.is_some_and(|size| size <= BEGINNING_BYTES_MAX as u64);
+    poll_fn(|cx| {
+        loop {
+            let frame = match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending if is_short || held.is_empty() => return Poll::Pending,
+                Poll::Pending | Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(frame)) => frame?,
+            };
+            // Trailers reach no caller.
+            let data = frame.into_data().unwrap_or_default();
+            *held = if held.is_empty() { data } else { [&held[..], &data].concat().into() };
+            // Between the bytes of a long one there is nothing that could be wrong.
+            let is_enough = (size.is_some() && !is_short) || held.len() >= BEGINNING_BYTES_MAX;
+            if is_enough || body.is_end_stream() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    })
+    .await
+}
+
+/// Whether an answer comes in pieces for as long as it likes.
+pub(crate) fn is_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    ["text/event-stream", "application/x-ndjson", "application/ndjson", "multipart/x-mixed-replace"]
+        .iter()
+        .any(|stream| media_type.get(..stream.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(stream)))
+}
+
 /// Whether a body must be held. `upper` is its size, where it is known.
 fn must_hold(
     provider: &Provider,
@@ -128,7 +190,26 @@ fn must_hold(
     can_matter
         && status >= 200
         && method != Method::HEAD
-        && !is("event-stream")
-        && !is("ndjson")
+        && !is_stream(headers)
         && upper.is_none_or(|upper| upper <= HELD_BYTES_MAX as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn streams_are_not_shared() {
+        for (media_type, wanted) in [
+            ("text/event-stream; charset=utf-8", true),
+            ("Application/X-NDJSON", true),
+            ("application/json", false),
+            ("", false),
+        ] {
+            let headers = [(CONTENT_TYPE, HeaderValue::from_static(media_type))].into_iter().collect();
+            assert_eq!(is_stream(&headers), wanted, "{media_type}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egress::lane;
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body::Body as _;
 use model::health::Reason;
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::admit::{Call, To};
 use super::attempt::Answer;
 use super::join;
+use super::judge::is_stream;
 use crate::Inner as Gateway;
 use crate::body::Body;
 use crate::cache::Moment;
@@ -338,14 +339,6 @@ fn origin(found: &Answer) -> Origin {
     Origin { integration: integration.id.clone(), print: integration.print, endpoint }
 }
 
-/// Whether an answer comes in pieces for as long as it likes.
-fn is_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    ["text/event-stream", "application/x-ndjson", "application/ndjson", "multipart/x-mixed-replace"]
-        .iter()
-        .any(|stream| media_type.get(..stream.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(stream)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,19 +348,6 @@ mod tests {
         let secs = Duration::from_secs;
         for (asks, age, wanted) in [(HOT_ASKS, 80, true), (HOT_ASKS, 79, false), (HOT_ASKS - 1, 99, false)] {
             assert_eq!(is_hot(asks, secs(age), secs(100)), wanted, "{asks} {age}");
-        }
-    }
-
-    #[test]
-    fn streams_are_not_shared() {
-        for (media_type, wanted) in [
-            ("text/event-stream; charset=utf-8", true),
-            ("Application/X-NDJSON", true),
-            ("application/json", false),
-            ("", false),
-        ] {
-            let headers = [(CONTENT_TYPE, http::HeaderValue::from_static(media_type))].into_iter().collect();
-            assert_eq!(is_stream(&headers), wanted, "{media_type}");
         }
     }
 }

@@ -8,7 +8,7 @@ use model::route::RouteNow;
 use serde_json::json;
 
 use super::house::{House, eventually, integration, route};
-use super::provider::Provider;
+use super::provider::{Provider, blunt};
 
 /// A route over two integrations.
 async fn pair(more: serde_json::Value) -> (House, Provider, Provider) {
@@ -49,6 +49,40 @@ async fn a_failing_member_is_passed_over() {
         assert_eq!(a.count(), 1);
     }
     assert_eq!(b.count(), 6);
+    house.stop().await;
+}
+
+/// Framing that breaks before anything went to the caller.
+const BROKEN: [&[&str]; 6] = [
+    &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno size\r\nx\r\n0\r\n\r\n"],
+    &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "zz\r\n"],
+    &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n-1\r\n"],
+    &["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half\":"],
+    &["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{\"half\":"],
+    &["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n"],
+];
+
+#[tokio::test]
+async fn an_answer_whose_framing_breaks_at_once_is_none() {
+    let (house, b) = (House::start().await, Provider::start("b").await);
+    for parts in BROKEN {
+        let a = blunt(parts).await;
+        house
+            .configure(|s| {
+                integration(s, "a", &a, json!({}));
+                integration(s, "b", &b.url(), json!({}));
+                route(s, "both", &["a", "b"], json!({}));
+            })
+            .await;
+        let got = house.get("/r/both/x").await;
+        assert_eq!((&*got.text(), got.header("x-signalbox-attempts")), ("b", "2"), "{parts:?}");
+        // Nobody else is there: said as what it is.
+        let got = house.get("/p/a/x").await;
+        assert_eq!((got.status.as_u16(), &got.json()["code"]), (502, &json!("upstream_error")), "{parts:?}");
+        // It may have been done.
+        let got = house.call(house.request("POST", "/r/both/x"), "1").await;
+        assert_eq!((got.status.as_u16(), &got.json()["code"]), (503, &json!("all_failed")), "{parts:?}");
+    }
     house.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// What a provider was asked.
@@ -119,6 +121,27 @@ impl Seen {
         assert!(self.headers.get_all(name).iter().count() <= 1, "{name} came twice");
         Some(self.headers.get(name)?.to_str().expect("text").to_owned())
     }
+}
+
+/// A provider that reads a head and says these bytes, in parts with a moment between them, and closes. Its address.
+pub(crate) async fn blunt(parts: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let url = format!("http://{}", listener.local_addr().expect("has an address"));
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                while !seen.windows(4).any(|end| end == b"\r\n\r\n")
+                    && tcp.read_buf(&mut seen).await.is_ok_and(|read| read > 0)
+                {}
+                for part in parts {
+                    tcp.write_all(part.as_bytes()).await.expect("it is read");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        }
+    });
+    url
 }
 
 /// An answer with a whole body.

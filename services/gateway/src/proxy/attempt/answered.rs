@@ -77,7 +77,10 @@ pub(super) fn answered(
     }
     let held = match key {
         Some(key) => {
-            let held = if rest.is_none() { unveil(&key.needles, &mut head, held) } else { held };
+            // Where the provider's own words are to be expected: an error's, or a note in a good answer.
+            let is_told = !head.status.is_success() || integration.provider.reads_body(status);
+            let whole = rest.is_none() && is_told;
+            let held = if whole { unveil(&key.needles, &mut head, held) } else { held };
             hide(integration, &key.needles, &mut head, held)
         }
         None => held,
