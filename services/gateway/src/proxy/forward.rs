@@ -169,10 +169,13 @@ impl Walk<'_> {
             }
             let next = members.get(place + 1);
             let is_last = place + 1 == free && *is_sure;
-            let tries = if is_last { u32::from(member.retry.attempts.max(1)) } else { 1 };
+            let mut tries = if is_last { u32::from(member.retry.attempts.max(1)) } else { 1 };
+            let mut corrected = false;
             member.live.first(lane::now().into_std());
-            for n in 0..tries {
+            let mut n = 0;
+            while n < tries {
                 self.attempts += 1;
+                let offset_ms = member.live.skew.offset_ms();
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
                 let other = next.filter(|_| may_leave);
                 let wait_ms = if place + 1 < free { 0 } else { gateway.settings.quota_wait_ms };
@@ -208,8 +211,16 @@ impl Walk<'_> {
                     }
                     Tried::Failed(failure) => failure,
                 };
-                let pause = pause(member, n, &failure);
-                let worth = n + 1 < tries && is_worth_repeating(member, &failure);
+                let mut pause = pause(member, n, &failure);
+                // The answer told us the time, and the provider did nothing: no trouble, and nothing that goes on.
+                let is_told =
+                    failure.reason == Reason::ClockSkew && member.live.skew.offset_ms() != offset_ms;
+                let at_once = is_told && !std::mem::replace(&mut corrected, is_told);
+                if at_once {
+                    (tries, pause) = (tries.max(n + 2), Some(Duration::ZERO));
+                }
+                n += 1;
+                let worth = n < tries && (at_once || is_worth_repeating(member, &failure));
                 let stop = self.stop(&failure, &body);
                 self.exhausted.add(self.exhausted.attempts.len(), member, failure);
                 self.in_trouble();
@@ -219,7 +230,9 @@ impl Walk<'_> {
                 }
                 let left = u128::from(self.left_ms());
                 let Some(pause) = pause.filter(|pause| worth && pause.as_millis() < left) else { break };
-                if !member.live.may_repeat(std::time::Instant::now()) || !self.may_go_further() {
+                let now = std::time::Instant::now();
+                let may_go = at_once || (member.live.may_repeat(now) && self.may_go_further());
+                if !may_go {
                     self.exhausted.note = Some(NO_REPEAT);
                     break;
                 }
@@ -358,7 +371,6 @@ fn is_worth_repeating(member: &Integration, failure: &Failure) -> bool {
             | Reason::UpstreamError
             | Reason::ThrottledBurst
             | Reason::Slow
-            // The answer told us the time.
             | Reason::ClockSkew
     )
 }

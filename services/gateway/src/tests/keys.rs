@@ -1,5 +1,7 @@
 //! Keys: put on as each scheme wants it, never the caller's, never shown.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -183,26 +185,59 @@ async fn a_signer_learns_the_providers_clock() {
     house.key("main", &[("api_key", "k"), ("api_secret", "s"), ("passphrase", "p")]).await;
     house
         .configure(|s| {
-            let of = json!({ "provider": "kucoin", "auth": null, "key": "main", "retry": { "attempts": 2, "backoff_ms": 1 } });
+            let of = json!({ "provider": "kucoin", "auth": null, "key": "main" });
             integration(s, "kucoin", &provider.url(), of);
         })
         .await;
-    // An hour fast: it refuses what does not say so, in its own way (a 200 with a code).
-    provider.will(|seen| async move {
-        let ahead = Duration::from_secs(3_600);
-        let stamp: i64 = seen.header("kc-api-timestamp").expect("signed").parse().expect("a number");
-        let theirs = model::Timestamp::now().plus(ahead).as_millis();
-        let date = httpdate::fmt_http_date(std::time::SystemTime::now() + ahead);
-        let json = ("content-type", "application/json");
-        if (theirs - stamp).abs() > 5_000 {
-            let code = r#"{"code":"400002","msg":"KC-API-TIMESTAMP Invalid"}"#;
-            return answer(400, &[("date", &date), json], code);
+    let ahead = Arc::new(AtomicU64::new(3_600));
+    let fast = ahead.clone();
+    // How fast it is, in seconds. It refuses what does not say so, in its own way (a 200 with a code).
+    provider.will(move |seen| {
+        let ahead = Duration::from_secs(fast.load(Ordering::Relaxed));
+        async move {
+            let stamp: i64 = seen.header("kc-api-timestamp").expect("signed").parse().expect("a number");
+            let theirs = model::Timestamp::now().plus(ahead).as_millis();
+            let date = httpdate::fmt_http_date(std::time::SystemTime::now() + ahead);
+            let json = ("content-type", "application/json");
+            if (theirs - stamp).abs() > 5_000 {
+                let code = r#"{"code":"400002","msg":"KC-API-TIMESTAMP Invalid"}"#;
+                return answer(400, &[("date", &date), json], code);
+            }
+            answer(200, &[("date", &date), json], r#"{"code":"200000","data":[]}"#)
         }
-        answer(200, &[("date", &date), json], r#"{"code":"200000","data":[]}"#)
     });
-    let got = house.get("/p/kucoin/api/v1/accounts").await;
-    assert_eq!((got.status.as_u16(), got.header("x-signalbox-attempts")), (200, "2"), "{}", got.text());
-    let got = house.get("/p/kucoin/api/v1/accounts").await;
-    assert_eq!((got.status.as_u16(), got.header("x-signalbox-attempts")), (200, "1"), "{}", got.text());
+    // An hour fast, right, and a day fast: whoever calls after a jump does not notice.
+    for ahead_secs in [3_600, 0, 86_400] {
+        ahead.store(ahead_secs, Ordering::Relaxed);
+        for attempts in ["2", "1"] {
+            // One that is not safe to repeat: what was refused was not done.
+            let got = house.call(house.request("POST", "/p/kucoin/api/v1/orders"), "{}").await;
+            let found = (got.status.as_u16(), got.header("x-signalbox-attempts"));
+            assert_eq!(found, (200, attempts), "{ahead_secs}: {}", got.text());
+        }
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_good_answer_that_repeats_the_key_is_masked() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    house
+        .configure(|s| {
+            integration(s, "a", &provider.url(), json!({ "key": "main", "auth": { "scheme": "bearer" } }));
+        })
+        .await;
+    provider.will(|seen| async move {
+        let said = seen.header("authorization").expect("our key");
+        answer(
+            200,
+            &[("content-type", "application/json")],
+            &format!(r#"{{"you said":"{said}","price":1.10}}"#),
+        )
+    });
+    let got = house.get("/p/a/x").await;
+    let stars = "*".repeat(KEY.len());
+    assert_eq!(got.text(), format!(r#"{{"you said":"Bearer {stars}","price":1.10}}"#));
     house.stop().await;
 }
