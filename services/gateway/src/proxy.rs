@@ -68,15 +68,14 @@ pub(crate) async fn proxy(
     let mut response = if path == "/" && target.is_some() {
         problem::index(gateway.ready())
     } else {
+        let accepts = request.headers().get(ACCEPT_ENCODING).cloned();
         let outcome = if path == batch::PATH {
             Box::pin(batch::batch(gateway, peer, now, request)).await
         } else {
-            let accepts = request.headers().get(ACCEPT_ENCODING).cloned();
-            let answered = Box::pin(carry(gateway, peer, now, request)).await;
-            answered.map(|response| encoding::fit(response, accepts))
+            Box::pin(carry(gateway, peer, now, request)).await
         };
         match outcome {
-            Ok(response) => response,
+            Ok(response) => encoding::fit(response, accepts).await,
             Err((problem, attempts, word)) => {
                 telemetry::own_answer(problem.status().as_u16());
                 let instance: String = path.chars().take(INSTANCE_CHARS_MAX).collect();
@@ -117,6 +116,15 @@ async fn carry(
         return Box::pin(converse::converse(gateway, now, call, kind, body)).await;
     }
     operate::prepare(&mut call, now).map_err(early)?;
+    if call.operation.is_some() {
+        return Box::pin(go(gateway, call, body)).await.map(encoding::own);
+    }
+    go(gateway, call, body).await
+}
+
+/// What is asked was understood: recalls its answer, or gets one.
+async fn go(gateway: &Arc<Gateway>, mut call: Box<Call>, body: Incoming) -> Result<Response<Body>, Ended> {
+    let early = |problem| (problem, 0, BYPASS);
     let body = if body.is_end_stream() {
         Inbound::Held(Bytes::new())
     } else {

@@ -26,7 +26,7 @@ use runtime::serve::Paced;
 use tokio::time::{Instant, timeout_at};
 
 use super::admit::{TIMEOUT_HEADER, TOKEN_HEADER, authenticate, check_head};
-use super::{BYPASS, Ended, proxy};
+use super::{BYPASS, Ended, encoding, proxy};
 use crate::Inner as Gateway;
 use crate::body::{Body, Refused};
 use crate::problem::Problem;
@@ -59,7 +59,7 @@ async fn carry(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let config = gateway.config.get().ok_or_else(Problem::not_ready)?;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     check_head(&head)?;
     // Whoever has no valid token learns nothing of what is wrong with a batch.
     authenticate(&config, &head.headers, peer, now)?;
@@ -69,6 +69,7 @@ async fn carry(
         return Err(Problem::new(status, "method_not_allowed", "Method not allowed", detail));
     }
     let body = take(gateway, body).await?;
+    let body = encoding::plain(&mut head.headers, body, BATCH_BYTES_MAX)?;
     let longest_ms = gateway.settings.deadline_ms;
     let asked = Asked::read(&body, longest_ms)?;
     let deadline = Instant::now() + Duration::from_millis(asked.timeout_ms.unwrap_or(longest_ms));
@@ -79,7 +80,7 @@ async fn carry(
         let (id, token, left) = (one.id.clone(), &token, &left);
         async move { (id, call(gateway, peer, one, token, deadline, left).await) }
     });
-    Ok(tell::response(&join_all(calls).await))
+    Ok(encoding::own(tell::response(&join_all(calls).await)))
 }
 
 async fn take(gateway: &Gateway, body: Incoming) -> Result<Bytes, Problem> {

@@ -10,7 +10,7 @@ mod speak;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use model::Timestamp;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::admit::{Call, To};
 use super::forward::{Forwarded, forward};
-use super::{BYPASS, Ended, answer, attempt, callable, dress};
+use super::{BYPASS, Ended, answer, attempt, callable, dress, encoding};
 use crate::Inner as Gateway;
 use crate::body::{Body, Inbound};
 use crate::chat::reply::Words;
@@ -106,6 +106,8 @@ async fn carry(
 ) -> Result<Response<Body>, Ended> {
     let early = |problem| (problem, 0, BYPASS);
     let body = take(gateway, body).await.map_err(early)?;
+    // It is read here, and perhaps written anew.
+    let body = encoding::plain(&mut call.headers, body, gateway.settings.body_bytes_max).map_err(early)?;
     let chat = Chat {
         is_canonical: kind == Kind::Canonical,
         body: body.clone(),
@@ -125,7 +127,11 @@ async fn carry(
     call.chat = Some(Box::new(chat));
     telemetry::cache(BYPASS);
     match forward(gateway, &call, &members, Inbound::Held(body)).await {
-        Forwarded::Answered(found, attempts) => Ok(answer::pass(gateway, found, attempts, None, BYPASS)),
+        Forwarded::Answered(found, attempts) => {
+            let is_own = found.voice.as_ref().is_some_and(Voice::is_whole);
+            let response = answer::pass(gateway, found, attempts, None, BYPASS);
+            Ok(if is_own { encoding::own(response) } else { response })
+        }
         Forwarded::Refused(problem) => Err((problem, 1, BYPASS)),
         Forwarded::Exhausted(mut exhausted) => {
             let attempts = exhausted.attempts.len();
@@ -239,7 +245,7 @@ impl Chat {
         let foreign =
             |name: &HeaderName| OPENAI_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
         let foreign: Vec<HeaderName> = headers.keys().filter(|name| foreign(name)).cloned().collect();
-        for name in foreign.into_iter().chain([CONTENT_ENCODING]) {
+        for name in foreign {
             headers.remove(name);
         }
         let accept = if ask.stream { "text/event-stream" } else { "application/json" };

@@ -1,19 +1,25 @@
-//! Content codings: what a caller accepts, and bounded decoding of copies.
+//! Content codings: what a caller accepts, and bounded decoding of copies and of questions that must be read.
 //!
-//! Bytes that pass are not touched. What is decoded is held against a bomb (T21): at most a hundred times what came in,
+//! Bytes that pass are not touched; what is written here is compressed for who takes it. What is decoded is held against a bomb (T21): at most a hundred times what came in,
 //! looked at while it is decoded, and windows that HTTP allows.
 
 use std::io::{self, Write};
 
 use brotli_decompressor::DecompressorWriter;
+use bytes::Bytes;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
-use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::body::Body;
+use crate::problem::Problem;
 
 mod decoded;
+mod shrunk;
 mod zstd;
 
-pub(crate) use decoded::{Decoded, fit};
+pub(crate) use decoded::Decoded;
+pub(crate) use shrunk::own;
 use zstd::Zstd;
 
 /// How many bytes may come of one.
@@ -68,6 +74,9 @@ enum Kind {
 #[error("the body cannot be decoded within bounds")]
 pub(crate) struct Undecodable;
 
+/// How much a caller likes a coding, in thousandths (RFC 9110, section 12.4.2).
+type Weight = u16;
+
 /// Takes what is decoded, up to a bound.
 #[derive(Default)]
 struct Bounded {
@@ -112,39 +121,79 @@ impl Coding {
     /// Whether whoever sent these headers takes it. Who says nothing takes everything (RFC 9110, section 12.5.3).
     pub(crate) fn is_accepted(self, headers: &HeaderMap) -> bool {
         let (mut said, mut rest) = (false, false);
-        for (name, good) in accepted(headers) {
+        for (name, weight) in accepted(headers) {
             said = true;
             if Self::named(name) == Some(self) {
-                return good;
+                return weight > 0;
             }
             if name == "*" {
-                rest = good;
+                rest = weight > 0;
             }
         }
         !said || rest
     }
 }
 
-/// What is accepted, as it is written, and whether it is with more than `q=0`.
-fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, bool)> {
+/// What is accepted, as it is written, and how much it is liked.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (&str, Weight)> {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|item| {
         let (name, weight) = item.split_once(';').unwrap_or((item, ""));
         let weight =
             weight.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
-        let zero = weight.is_some_and(|weight| weight.trim().bytes().all(|byte| matches!(byte, b'0' | b'.')));
-        (name.trim(), !zero)
+        (name.trim(), weight.map_or(1_000, |weight| thousandths(weight.trim())))
     })
+}
+
+/// A weight as it is written. What is none is the least that is more than 0.
+fn thousandths(weight: &str) -> Weight {
+    match weight.parse::<f32>() {
+        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as Weight,
+        _ => 1,
+    }
 }
 
 /// What to accept of a provider whose bodies must be read: what the caller accepts and we can decode.
 pub(crate) fn readable(headers: &HeaderMap) -> HeaderValue {
     let taken: Vec<&str> = accepted(headers)
-        .filter(|(_, good)| *good)
+        .filter(|(_, weight)| *weight > 0)
         .filter_map(|(name, _)| Coding::named(name).map(Coding::name))
         .collect();
     let text = if taken.is_empty() { "identity".to_owned() } else { taken.join(", ") };
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("identity"))
+}
+
+/// The answer as a caller with this `Accept-Encoding` takes it. Most are passed on as they are.
+pub(crate) async fn fit(response: Response<Body>, accepts: Option<HeaderValue>) -> Response<Body> {
+    let Some(accepts) = accepts else { return response };
+    if shrunk::is_own(&response) {
+        return Box::pin(shrunk::shrink(response, accepts)).await;
+    }
+    decoded::fit(response, accepts)
+}
+
+/// A question that must be read here, without its coding. `Content-Encoding` goes with it.
+pub(crate) fn plain(headers: &mut HeaderMap, body: Bytes, bytes_max: u64) -> Result<Bytes, Problem> {
+    let coding = match Coding::of(headers) {
+        Coded::Plain => return Ok(body),
+        Coded::By(coding) => coding,
+        Coded::Unknown => {
+            let known = Coding::ALL.map(Coding::name).join(", ");
+            let detail = format!("the body's `Content-Encoding` is not one of {known}");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "unknown_encoding", "Body cannot be decoded", detail)
+                .header(ACCEPT_ENCODING, &known));
+        }
+    };
+    headers.remove(CONTENT_ENCODING);
+    let max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    decode(coding, &body, max).map(Bytes::from).map_err(|_| {
+        let detail = format!(
+            "the body is not whole or not in `{}`, or decodes to more than {bytes_max} bytes or {RATIO_MAX} times its size",
+            coding.name()
+        );
+        Problem::bad_request("undecodable", detail)
+    })
 }
 
 /// Decodes a whole body of at most `bytes_max` plain bytes.

@@ -1,15 +1,17 @@
-//! Compressed bodies: passed on as they are, read where an error may hide in them, decoded for who cannot read them.
+//! Compressed bodies: passed on as they are, read where an error may hide in them, decoded for who cannot read them; and
+//! what is written here.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
 use super::house::{House, integration, route};
-use super::provider::{Provider, Seen};
+use super::provider::{Provider, Seen, answer};
 
 fn gzip(text: &str) -> Bytes {
     let mut to = GzEncoder::new(Vec::new(), Compression::default());
@@ -71,5 +73,73 @@ async fn a_compressed_error_inside_of_a_200_fails_over_and_hides_the_key() {
     let got = house.call(request("/p/limited/query?function=A"), "").await;
     assert_eq!(got.header("content-encoding"), "");
     assert!(!got.text().contains("ABCDEFGH12345678") && got.text().contains("****"), "{}", got.text());
+    house.stop().await;
+}
+
+fn gunzip(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    GzDecoder::new(bytes).read_to_string(&mut text).expect("gzip");
+    text
+}
+
+#[tokio::test]
+async fn a_compressed_question_of_a_chat_is_read_and_its_long_answer_compressed() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house
+        .configure(|s| {
+            let more = json!({ "provider": "anthropic", "models": { "gpt-4o": "theirs" } });
+            integration(s, "anthropic", &provider.url(), more);
+            route(s, "chat", &["anthropic"], json!({}));
+        })
+        .await;
+    let words = "All work and no play. ".repeat(200);
+    let message = json!({ "id": "msg_1", "type": "message", "content": [{ "type": "text", "text": words }],
+        "stop_reason": "end_turn", "usage": { "input_tokens": 7, "output_tokens": 5 } });
+    provider.will(move |_| {
+        let message = message.to_string();
+        async move { answer(200, &[("content-type", "application/json")], &message) }
+    });
+    let asked = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "Hi" }] }).to_string();
+    let chat = |coding: &'static str, accept: &'static str, body: Bytes| {
+        let request = house.request("POST", "/r/chat/v1/chat/completions").header("content-encoding", coding);
+        house.call(request.header("accept-encoding", accept), body)
+    };
+    let got = chat("gzip", "gzip, deflate", gzip(&asked)).await;
+    assert_eq!((got.status.as_u16(), got.header("content-encoding")), (200, "gzip"), "{}", got.text());
+    assert_eq!(got.header("vary"), "accept-encoding");
+    let reply: serde_json::Value = serde_json::from_str(&gunzip(&got.body)).expect("JSON");
+    assert_eq!(reply["choices"][0]["message"]["content"], json!(words));
+    let Seen { headers, body, .. } = provider.last();
+    assert!(!headers.contains_key("content-encoding"));
+    assert!(String::from_utf8_lossy(&body).contains("Hi"));
+    // Plain for who takes nothing else.
+    let got = chat("identity", "identity", asked.clone().into()).await;
+    assert_eq!(
+        (got.header("content-encoding"), got.json()["object"].as_str()),
+        ("", Some("chat.completion"))
+    );
+    // What cannot be read is said to be that.
+    let got = chat("compress", "identity", asked.clone().into()).await;
+    assert_eq!((got.status.as_u16(), &got.json()["code"]), (415, &json!("unknown_encoding")));
+    assert_eq!(got.header("accept-encoding"), "gzip, deflate, br, zstd");
+    let bomb = gzip(&" ".repeat(64 * 1024 * 1024));
+    for body in [asked.into(), bomb] {
+        let got = chat("gzip", "identity", body).await;
+        assert_eq!((got.status.as_u16(), &got.json()["code"]), (400, &json!("undecodable")));
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_comes_and_goes_compressed() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.configure(|s| integration(s, "a", &provider.url(), json!({}))).await;
+    let calls: Vec<_> = (0..20).map(|n| json!({ "id": n.to_string(), "path": "/p/a/x" })).collect();
+    let request = house.request("POST", "/batch").header("content-encoding", "gzip");
+    let request = request.header("accept-encoding", "gzip");
+    let got = house.call(request, gzip(&json!({ "calls": calls }).to_string())).await;
+    assert_eq!((got.status.as_u16(), got.header("content-encoding")), (200, "gzip"), "{}", got.text());
+    let results: serde_json::Value = serde_json::from_str(&gunzip(&got.body)).expect("JSON");
+    assert_eq!(results["results"].as_array().map(Vec::len), Some(20));
     house.stop().await;
 }

@@ -90,7 +90,9 @@ fn get() -> String {
 
 fn wrong(pointer: impl Into<String>, detail: impl std::fmt::Display) -> Problem {
     let pointer = pointer.into();
-    Problem::bad_request("bad_batch", format!("{pointer}: {detail}")).with("pointer", pointer)
+    let text =
+        if pointer.is_empty() { format!("the batch: {detail}") } else { format!("{pointer}: {detail}") };
+    Problem::bad_request("bad_batch", text).with("pointer", pointer)
 }
 
 impl Asked {

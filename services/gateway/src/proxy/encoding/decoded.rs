@@ -22,9 +22,8 @@ pub(crate) struct Decoded {
     ready: VecDeque<Bytes>,
 }
 
-/// The answer as a caller with this `Accept-Encoding` can read it. Most are passed on as they are.
-pub(crate) fn fit(response: Response<Body>, accepts: Option<HeaderValue>) -> Response<Body> {
-    let Some(accepts) = accepts else { return response };
+/// The answer as a caller with this `Accept-Encoding` can read it.
+pub(super) fn fit(response: Response<Body>, accepts: HeaderValue) -> Response<Body> {
     let Coded::By(coding) = Coding::of(response.headers()) else { return response };
     let asked = HeaderMap::from_iter([(ACCEPT_ENCODING, accepts)]);
     let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
