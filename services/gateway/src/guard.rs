@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
+use model::{EventId, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::problem::{MEDIA_TYPE, Problem};
@@ -198,12 +199,16 @@ fn answer(wrong: Wrong) -> Vec<u8> {
         StatusCode::REQUEST_TIMEOUT => "Request is too slow",
         _ => "Request is too large",
     };
-    let body = Problem::new(status, wrong.code(), title, wrong.detail()).to_json().to_string();
+    let id = EventId::make(Timestamp::now(), rand::random());
+    let mut body = Problem::new(status, wrong.code(), title, wrong.detail()).to_json();
+    body["request_id"] = id.as_str().into();
+    let body = body.to_string();
     let reason = status.canonical_reason().unwrap_or_default();
     let (status, length) = (status.as_str(), body.len());
     crate::telemetry::own_answer(wrong.status().as_u16());
     format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {length}\r\nx-request-id: {}\r\nconnection: close\r\n\r\n{body}",
+        id.as_str()
     )
     .into_bytes()
 }

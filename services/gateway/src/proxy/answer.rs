@@ -110,7 +110,6 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
         };
     }
     attempts.extend(skipped);
-    let reason = reason.map_or("unusable", Reason::as_str);
     let problem = match call.route() {
         Some(route) if call.operation.is_some() && Operated::is_nowhere(&attempts) => {
             let detail = format!("no integration of route `{}` has what was asked for", route.id);
@@ -130,12 +129,8 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
         }
         None => {
             let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-            Problem::new(
-                status,
-                code(reason),
-                "Integration did not answer",
-                format!("the call failed: {reason}"),
-            )
+            let (code, detail) = told(reason);
+            Problem::new(status, code, "Integration did not answer", detail)
         }
     };
     let secs = retry_after.map(|wait| wait.as_secs().clamp(1, RETRY_AFTER_SECS_MAX));
@@ -155,16 +150,24 @@ fn all_limited(attempts: &[serde_json::Value]) -> bool {
     !attempts.is_empty() && attempts.iter().all(word)
 }
 
-/// A reason as a code: those that a direct call can end with, without an answer of the provider.
-fn code(reason: &str) -> &'static str {
-    const CODES: [Reason; 7] = [
-        Reason::Unreachable,
-        Reason::Timeout,
-        Reason::UpstreamError,
-        Reason::TargetRefused,
-        Reason::KeyExpired,
-        Reason::KeyRevoked,
-        Reason::KeyUnavailable,
-    ];
-    CODES.iter().map(|known| known.as_str()).find(|known| *known == reason).unwrap_or("upstream_error")
+/// What a direct call ends with that got no answer of its provider: a code, and the same as a sentence.
+fn told(reason: Option<Reason>) -> (&'static str, &'static str) {
+    let reason = reason.unwrap_or(Reason::UpstreamError);
+    let detail = match reason {
+        Reason::Unreachable => "no connection to the provider: its name, TCP or TLS failed",
+        Reason::Timeout => "the provider did not answer in time",
+        Reason::TargetRefused => "the provider's address is one that this install does not call",
+        Reason::KeyExpired => "the integration's key has expired; store a new version of it",
+        Reason::KeyRevoked => {
+            "the integration's key was revoked; store a new version of it, or name another key"
+        }
+        Reason::KeyUnavailable => "the integration's key is not in the key store, or that does not answer",
+        _ => {
+            return (
+                Reason::UpstreamError.as_str(),
+                "the provider's answer broke off or is not what it should be",
+            );
+        }
+    };
+    (reason.as_str(), detail)
 }

@@ -69,6 +69,8 @@ pub(crate) struct Answer {
 pub(crate) struct Failure {
     /// What, as callers see it.
     pub(crate) reason: Reason,
+    /// The same in words of ours, where more is known.
+    pub(crate) why: Option<String>,
     /// Status of the answer, if there was one.
     pub(crate) status: Option<u16>,
     /// How long it took, in milliseconds.
@@ -143,16 +145,21 @@ pub(super) type Together = Pin<Box<dyn Future<Output = Tried> + Send>>;
 impl Failure {
     /// As a member of a problem: no text of the provider, no address.
     pub(crate) fn to_json(&self, integration: &Integration) -> Value {
-        json!({
+        let mut told = json!({
             "integration": integration.id.as_str(),
             "reason": self.reason.as_str(),
             "status": self.status,
             "duration_ms": self.duration_ms,
-        })
+        });
+        if let Some(why) = &self.why {
+            told["detail"] = why.as_str().into();
+        }
+        told
     }
 
     pub(super) fn unsent(reason: Reason, duration_ms: u64) -> Self {
-        Self { reason, status: None, duration_ms, may_have_acted: false, retry_after: None, answer: None }
+        let (why, status, retry_after, answer) = (None, None, None, None);
+        Self { reason, why, status, duration_ms, may_have_acted: false, retry_after, answer }
     }
 }
 

@@ -41,10 +41,19 @@ pub(crate) struct Judged {
     pub(crate) rest: Option<egress::Body>,
     /// What is wrong.
     pub(crate) reason: Option<Reason>,
+    /// The same in words of ours, where more is known.
+    pub(crate) why: Option<String>,
     /// How long the provider asks to wait.
     pub(crate) retry_after: Option<Duration>,
     /// Whether this answer named that time; else it is what the provider's pages say.
     pub(crate) names_wait: bool,
+}
+
+impl Judged {
+    /// One of which nothing is wrong.
+    pub(crate) const fn good(head: Parts, held: Bytes, rest: Option<egress::Body>) -> Self {
+        Self { head, held, rest, reason: None, why: None, retry_after: None, names_wait: false }
+    }
 }
 
 /// Judges an answer. An error: its body broke off while it was held.
@@ -65,19 +74,20 @@ pub(crate) async fn judge(
     // Redirects are not followed and are no trouble of the provider; nor is a change of protocol that was asked for.
     if head.status.is_redirection() || head.status.is_informational() {
         let rest = (!whole).then_some(body);
-        return Ok(Judged { head, held, rest, reason: None, retry_after: None, names_wait: false });
+        return Ok(Judged::good(head, held, rest));
     }
     // The APIs of the catalogue answer no pages: what does is a guard or a portal on the way, whatever its status.
     if head.status == StatusCode::OK && !provider.is_custom() && media_type(&head.headers) == "text/html" {
         let rest = (!whole).then_some(body);
         let reason = Some(Reason::UpstreamError);
-        return Ok(Judged { head, held, rest, reason, retry_after: None, names_wait: false });
+        let why = Some("a page, where an API answers".to_owned());
+        return Ok(Judged { reason, why, ..Judged::good(head, held, rest) });
     }
     // The plain case: a good answer of a provider that tells errors by their status.
     if head.status.is_success() && !provider.has_rule_for(status) {
         let held = if whole || !held.is_empty() { held } else { begin(&head.headers, &mut body).await? };
         let rest = (!whole && !body.is_end_stream()).then_some(body);
-        return Ok(Judged { head, held, rest, reason: None, retry_after: None, names_wait: false });
+        return Ok(Judged::good(head, held, rest));
     }
     let pairs: Vec<(&str, &str)> =
         head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -90,10 +100,11 @@ pub(crate) async fn judge(
     };
     let verdict = catalogue::judge(provider, &Answer { status, headers: &pairs, body: seen });
     let rest = (!whole).then_some(body);
-    let garbled = || whole && is_garbled(&head.headers, &held);
-    let reason = verdict.reason.or_else(|| garbled().then_some(Reason::UpstreamError));
+    let is_garbled = verdict.reason.is_none() && whole && is_garbled(&head.headers, &held);
+    let reason = verdict.reason.or_else(|| is_garbled.then_some(Reason::UpstreamError));
+    let why = is_garbled.then(|| "it says that it is JSON, and is not".to_owned());
     let catalogue::Verdict { retry_after, names_wait, .. } = verdict;
-    Ok(Judged { head, held, rest, reason, retry_after, names_wait })
+    Ok(Judged { reason, why, retry_after, names_wait, ..Judged::good(head, held, rest) })
 }
 
 /// Whether a whole body says that it is JSON, and is not.

@@ -205,8 +205,12 @@ impl Reader {
         let whole = hold_whole(&mut judged).await;
         let is_plain = judged.head.headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
         if !matches!(whole, Ok(true)) || judged.head.status != StatusCode::OK || !is_plain {
-            whole?;
-            judged.reason = Some(Reason::UpstreamError);
+            let why = match whole? {
+                false => "too large or too slow to be read",
+                true if is_plain => "its status is not 200",
+                true => "it is compressed, which was not asked for",
+            };
+            (judged.reason, judged.why) = (Some(Reason::UpstreamError), Some(why.to_owned()));
             return Ok(judged);
         }
         let (asked, id) = (&self.operated.asked, self.member.id.as_str());
@@ -225,6 +229,7 @@ impl Reader {
                 tracing::debug!(integration.id = %id, operation, %error, "An answer of integration {id} is no `{operation}`: {error}.");
                 let absent = error.is_absence();
                 judged.reason = Some(if absent { Reason::BadRequest } else { Reason::UpstreamError });
+                judged.why = Some(format!("no `{operation}`: {error}"));
             }
         }
         Ok(judged)

@@ -68,6 +68,7 @@ async fn a_first_line_that_asks_for_nothing_here_is_told_so() {
     }
     let answer = raw(&house, "GET /p/a/x HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("`Host`"), "{answer}");
+    assert!(answer.contains("\r\nx-request-id: ") && answer.contains("\"request_id\":\""), "{answer}");
     assert_eq!(provider.count(), 0);
     house.stop().await;
 }

@@ -94,6 +94,15 @@ async fn what_cannot_be_read_goes_to_the_next_member() {
     let reasons: Vec<_> =
         got.json()["attempts"].as_array().expect("a list").iter().map(|a| a["reason"].clone()).collect();
     assert_eq!((got.status.as_u16(), reasons), (503, vec![json!("upstream_error"); 3]));
+    // What is wrong with an answer is said, and nothing of the answer.
+    let details: Vec<_> =
+        got.json()["attempts"].as_array().expect("a list").iter().map(|a| a["detail"].clone()).collect();
+    let wanted = [
+        "no `quote`: the answer has no `price` that can be read",
+        "a page, where an API answers",
+        "too large or too slow to be read",
+    ];
+    assert_eq!(details, wanted.map(|text| json!(text)));
     house.stop().await;
 }
 

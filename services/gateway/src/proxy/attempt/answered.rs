@@ -65,7 +65,7 @@ pub(super) fn answered(
     listener: Option<&Listener>,
     operates: bool,
 ) -> Tried {
-    let Judged { mut head, held, mut rest, reason, retry_after, .. } = judged;
+    let Judged { mut head, held, mut rest, reason, why, retry_after, .. } = judged;
     let status = head.status.as_u16();
     let may_keep = reason.is_none() && crate::cache::is_whole(&head, operates);
     let length = head.headers.get(CONTENT_LENGTH).cloned();
@@ -108,6 +108,7 @@ pub(super) fn answered(
         }
         Some(reason) => Tried::Failed(Failure {
             reason,
+            why,
             status: Some(status),
             duration_ms,
             may_have_acted: !is_refusal(reason, status),

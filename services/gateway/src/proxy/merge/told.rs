@@ -44,6 +44,7 @@ pub(super) struct Whole {
 /// A failure that is all callers'.
 pub(super) struct Failed {
     reason: Reason,
+    why: Option<String>,
     status: Option<u16>,
     may_have_acted: bool,
     retry_after: Option<Duration>,
@@ -104,14 +105,7 @@ impl Whole {
         }
         let reader = Reader::of(call, integration);
         let may_keep = self.may_keep || (reader.is_some() && crate::cache::is_whole(&self.head, true));
-        let mut judged = Judged {
-            head: self.head.clone(),
-            held: part,
-            rest: None,
-            reason: None,
-            retry_after: None,
-            names_wait: false,
-        };
+        let mut judged = Judged::good(self.head.clone(), part, None);
         if let Some(reader) = reader {
             judged = reader.read(judged).await.ok().filter(|judged| judged.reason.is_none())?;
         }
@@ -134,10 +128,10 @@ impl Whole {
 impl Failed {
     /// The failure of a call of so many callers.
     pub(super) fn of(failure: Failure, count: u32) -> Self {
-        let Failure { reason, status, may_have_acted, retry_after, answer, .. } = failure;
+        let Failure { reason, why, status, may_have_acted, retry_after, answer, .. } = failure;
         let answer = answer.filter(|answer| answer.rest.is_none());
         let answer = answer.map(|answer| Whole::of(*answer, count, false));
-        Self { reason, status, may_have_acted, retry_after, answer }
+        Self { reason, why, status, may_have_acted, retry_after, answer }
     }
 
     /// The same as one caller's.
@@ -160,6 +154,7 @@ impl Failed {
             })
         });
         let Self { reason, status, may_have_acted, retry_after, .. } = *self;
-        Failure { reason, status, duration_ms, may_have_acted, retry_after, answer }
+        let why = self.why.clone();
+        Failure { reason, why, status, duration_ms, may_have_acted, retry_after, answer }
     }
 }
