@@ -17,8 +17,8 @@ pub(crate) async fn now(meter: &Meter, asked: BudgetsNow) -> anyhow::Result<Vec<
     for budget in &budgets {
         let span = window::at(at, budget.per, &budget.timezone);
         let source = source_of(&budget.scope);
-        let ids = source.integration.as_ref().map_or(all.as_slice(), std::slice::from_ref);
-        let each = meter.store.usage_of_each(ids, source.facet, &source.name, span.from, at).await?;
+        let each =
+            meter.store.usage_of_each(source.among(&all), source.facet, &source.name, span.from, at).await?;
         let spent = each.iter().fold(0_u64, |sum, (_, totals)| sum.saturating_add(totals.cost_micros));
         let ahead = expected(meter, budget, &all, (span, spent), at).await?;
         stand.push(stands(budget, span, spent, ahead));

@@ -55,9 +55,9 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// All calls of an integration.
-    pub(crate) fn of(integration: &IntegrationId, unit: Unit) -> Self {
-        Self { integrations: vec![integration.clone()], facet: Facet::All, name: String::new(), unit }
+    /// All calls of these integrations.
+    pub(crate) fn of(integrations: &[IntegrationId], unit: Unit) -> Self {
+        Self { integrations: integrations.to_vec(), facet: Facet::All, name: String::new(), unit }
     }
 }
 
@@ -164,13 +164,12 @@ fn amount(totals: &store::Totals, unit: Unit) -> f64 {
     }
 }
 
-/// Where a limit is heading, of which so much was used in its window by now.
+/// Where a limit is heading that counts the calls of these integrations: of its window, how much was used by now, and how
+/// much is allowed.
 pub(crate) async fn of_quota(
     meter: &Meter,
-    id: &IntegrationId,
-    quota: &Quota,
-    span: Span,
-    used: u64,
+    of: &[IntegrationId],
+    (quota, span, used, limit): (&Quota, Span, u64, u64),
     now: Timestamp,
 ) -> anyhow::Result<Forecast> {
     if span.to.since(span.from) < WINDOW_MIN {
@@ -179,9 +178,9 @@ pub(crate) async fn of_quota(
             "the window is over before a forecast helps".to_owned(),
         ));
     }
-    let series = Series::of(id, Unit::Requests);
+    let series = Series::of(of, Unit::Requests);
     let weighed = meter.forecasts.outlook(&meter.store, &series, span, quota.zone(), now).await?;
-    Ok(words::calls(&weighed, &window(span, used, Some(quota.requests)), now))
+    Ok(words::calls(&weighed, &window(span, used, Some(limit)), now))
 }
 
 /// Where everything is heading: when the first of the limits is used up, calls and cost at the end of the longest one's
@@ -199,7 +198,7 @@ pub(crate) async fn overall(
         Some((quota, span, forecast)) => (*span, quota.zone(), forecast.clone()),
         None => {
             let (span, used, zone) = asked;
-            let series = Series::of(id, Unit::Requests);
+            let series = Series::of(std::slice::from_ref(id), Unit::Requests);
             let weighed = meter.forecasts.outlook(&meter.store, &series, span, zone, now).await?;
             (span, zone, words::calls(&weighed, &window(span, used, None), now))
         }
@@ -209,7 +208,7 @@ pub(crate) async fn overall(
         (forecast.exhausts_at, forecast.exhausts_between) = (first.exhausts_at, first.exhausts_between);
     }
     let spent = meter.store.usage_in_window(id, span.from, span.to, now).await?.cost_micros;
-    let series = Series::of(id, Unit::CostMicros);
+    let series = Series::of(std::slice::from_ref(id), Unit::CostMicros);
     let weighed = meter.forecasts.outlook(&meter.store, &series, span, zone, now).await?;
     words::cost(&mut forecast, &weighed, &window(span, spent, None), now);
     Ok(forecast)

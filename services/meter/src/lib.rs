@@ -4,6 +4,7 @@
 //! It never stands between a caller and a provider: limits are the gateway's. It answers what was used.
 
 mod settings;
+mod shared;
 mod telemetry;
 
 pub mod anomaly;

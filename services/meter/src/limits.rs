@@ -3,19 +3,17 @@
 //! Calls are counted for what the provider counts by them: whole calls in a calendar's windows. Everything else is known from the
 //! ledgers alone. Never changes one, and never decides whether a call may go.
 
-use model::Timestamp;
 use model::ask::{LeasedUse, PARTS_TOLD_MAX, PartUse, QuotaUse, Source, UsageOf};
 use model::forecast::{Forecast, Missing};
 use model::integration::{Ratio, Window};
 use model::quota::clock::Now;
 use model::quota::ledger::Ledger;
 use model::quota::{Kind, Limit, Quota, Span, keep, key};
+use model::{IntegrationId, KeyId, Timestamp};
 
+use crate::shared::{REPLICAS, Shared, shared};
 use crate::window::{self, Span as Between};
 use crate::{Meter, forecasts};
-
-/// Gateways that estimates reckon with, where their own setting is not known: its default.
-const REPLICAS: u32 = 4;
 
 /// Limits with their use, in their order, and those whose calls are counted with their window and forecast.
 pub(crate) type Used = (Vec<QuotaUse>, Vec<(Quota, Between, Forecast)>);
@@ -23,13 +21,14 @@ pub(crate) type Used = (Vec<QuotaUse>, Vec<(Quota, Between, Forecast)>);
 /// How far the limits of a question are used.
 pub(crate) async fn used(meter: &Meter, question: &UsageOf) -> anyhow::Result<Used> {
     let (mut used, mut limits) = (Vec::new(), Vec::new());
+    let (id, now) = (&question.integration, question.now);
     let kept = question.quotas.iter().map(|quota| (quota, true));
     for (quota, is_kept) in kept.chain(question.shown.iter().map(|quota| (quota, false))) {
-        // What no gateway can keep it says itself.
-        let Ok(limit) = keep(quota, REPLICAS) else { continue };
-        let told = one(meter, question, quota, &limit, is_kept).await?;
-        let Some((told, span)) = told else { continue };
-        if let Some(span) = span {
+        let standing = stands(meter, (id, question.key.as_ref()), quota, is_kept, now).await?;
+        let Some(Stands { mut told, counted, of }) = standing else { continue };
+        if let Some(span) = counted.filter(|_| told.per.is_some()) {
+            let limit = (quota, span, told.used, told.limit);
+            told.forecast = forecasts::of_quota(meter, &of, limit, now).await?;
             limits.push((quota.clone(), span, told.forecast.clone()));
         }
         used.push(told);
@@ -37,34 +36,37 @@ pub(crate) async fn used(meter: &Meter, question: &UsageOf) -> anyhow::Result<Us
     Ok((used, limits))
 }
 
-/// One limit; with the window in which its calls are counted. Nothing of what is only shown, and not known.
-async fn one(
+/// How far a limit is used.
+pub(crate) struct Stands {
+    /// With no forecast.
+    pub(crate) told: QuotaUse,
+    /// The window in which its calls are counted, if they are.
+    counted: Option<Between>,
+    /// Whose calls they are.
+    of: Vec<IntegrationId>,
+}
+
+/// How far one limit of an integration with this key is used. Nothing of what no gateway can keep, and of what is only
+/// shown and not known.
+pub(crate) async fn stands(
     meter: &Meter,
-    question: &UsageOf,
+    (id, with): (&IntegrationId, Option<&KeyId>),
     quota: &Quota,
-    limit: &Limit,
     is_kept: bool,
-) -> anyhow::Result<Option<(QuotaUse, Option<Between>)>> {
-    let (id, now) = (&question.integration, question.now);
-    let owner = key::owner(id, question.key.as_ref(), quota.scope);
-    let has_parts = quota.scope.has_parts();
-    let Some(key) = key::of(&owner, &key::limit(limit, has_parts), None) else { return Ok(None) };
-    // What several integrations share is the smallest of what they say, as the ledger knows it.
-    let ledger = meter.ledgers.of(&key).map(|ledger| (ledger.limit.min(limit.amount), ledger));
-    let amount = ledger.as_ref().map_or(limit.amount, |(amount, _)| *amount);
-    let leased = ledger.as_ref().map(|(amount, ledger)| standing(ledger, limit, *amount, quota.near, now));
-    let mut parts: Vec<PartUse> = match has_parts {
-        true => meter
-            .ledgers
-            .parts_of(&key)
-            .into_iter()
-            .filter_map(|(part, ledger)| {
-                let standing = standing(&ledger, limit, limit.amount, quota.near, now);
-                (standing.used > 0 || standing.leased.held > 0).then_some(PartUse { part, ..standing })
-            })
-            .collect(),
-        false => Vec::new(),
+    now: Timestamp,
+) -> anyhow::Result<Option<Stands>> {
+    let Ok(limit) = keep(quota, REPLICAS) else { return Ok(None) };
+    let snapshot = meter.snapshot.borrow().clone();
+    let all = snapshot.iter().flat_map(|snapshot| snapshot.integrations.values());
+    let Some(Shared { ledger: key, integrations: of, amount }) = shared(all, id, with, quota) else {
+        return Ok(None);
     };
+    let has_parts = quota.scope.has_parts();
+    // What several integrations share is the smallest of what they say, as the ledger knows it.
+    let ledger = meter.ledgers.of(&key).filter(|_| !has_parts);
+    let amount = ledger.as_ref().map_or(amount, |ledger| ledger.limit.min(amount));
+    let leased = ledger.as_ref().map(|ledger| standing(ledger, &limit, amount, quota.near, now));
+    let mut parts = if has_parts { parts(meter, quota, &limit, id, now) } else { Vec::new() };
     parts.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.part.cmp(&b.part)));
     let parts_total = parts.len() as u64;
     parts.truncate(PARTS_TOLD_MAX);
@@ -76,19 +78,17 @@ async fn one(
         return Ok(None);
     }
     let span = per.map(|per| window::at(now, per, quota.zone()));
-    let counted = match span {
-        Some(span) => meter.store.usage_in_window(id, span.from, span.to, now).await?.requests,
-        None => 0,
-    };
+    let mut counted = 0_u64;
+    if let Some(span) = span {
+        for id in &of {
+            counted += meter.store.usage_in_window(id, span.from, span.to, now).await?.requests;
+        }
+    }
     let by_ledger = leased.iter().chain(parts.first()).map(|standing| standing.used).max().unwrap_or(0);
     let used = counted.max(by_ledger);
     let window = match (&limit.span, quota.per) {
         (Span::Calendar { .. }, Some(per)) => Some(window::at(now, per, quota.zone())),
         _ => None,
-    };
-    let forecast = match span.filter(|_| is_calendar) {
-        Some(span) => forecasts::of_quota(meter, id, quota, span, used, now).await?,
-        None => unsupported(),
     };
     let told = QuotaUse {
         name: quota.name.clone(),
@@ -115,9 +115,18 @@ async fn one(
         leased: leased.map(|standing| standing.leased),
         parts_total,
         parts,
-        forecast,
+        forecast: unsupported(),
     };
-    Ok(Some((told, span.filter(|_| is_calendar))))
+    Ok(Some(Stands { told, counted: span, of }))
+}
+
+/// What each caller, token or endpoint used of a limit that each has by itself.
+fn parts(meter: &Meter, quota: &Quota, limit: &Limit, id: &IntegrationId, now: Timestamp) -> Vec<PartUse> {
+    let Some(key) = key::of(id.as_str(), &key::limit(limit, true), None) else { return Vec::new() };
+    let all = meter.ledgers.parts_of(&key).into_iter();
+    let told =
+        all.map(|(part, ledger)| PartUse { part, ..standing(&ledger, limit, limit.amount, quota.near, now) });
+    told.filter(|part| part.used > 0 || part.leased.held > 0).collect()
 }
 
 fn kind(quota: &Quota, span: &Span) -> Kind {

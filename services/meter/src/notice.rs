@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use metrics::gauge;
-use model::integration::{Integration, Quota};
-use model::{IntegrationId, Timestamp};
+use model::Timestamp;
+use model::ask::QuotaUse;
+use model::integration::Integration;
 use tokio_util::sync::CancellationToken;
 
+use crate::Meter;
+use crate::limits::{Stands, stands};
 use crate::telemetry::{LIMIT, RESET, USED};
-use crate::{Meter, window};
 
 /// How often quotas are shown, and old notices forgotten.
 const EVERY: Duration = Duration::from_secs(5);
@@ -34,24 +36,23 @@ async fn once(meter: &Meter, now: Timestamp) -> anyhow::Result<()> {
     meter.store.notices_purge(now.minus(REMEMBERED)).await?;
     let snapshot = meter.snapshot.borrow().clone();
     for integration in snapshot.iter().flat_map(|snapshot| snapshot.integrations.values()) {
-        for quota in &integration.quotas {
-            let Some(per) = quota.per.filter(|_| quota.counts_calls()) else { continue };
-            let span = window::at(now, per, quota.zone());
-            let used = used(meter, &integration.id, span, now).await?;
-            show(integration, quota, used, span.to);
+        // What each caller has by itself has no figure of its own here.
+        for quota in integration.quotas.iter().filter(|quota| !quota.scope.has_parts()) {
+            let of = (&integration.id, integration.key.as_ref());
+            if let Some(Stands { told, .. }) = stands(meter, of, quota, true, now).await? {
+                show(integration, &told);
+            }
         }
     }
     Ok(())
 }
 
-async fn used(meter: &Meter, id: &IntegrationId, span: window::Span, now: Timestamp) -> anyhow::Result<u64> {
-    Ok(meter.store.usage_in_window(id, span.from, span.to, now).await?.requests)
-}
-
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^53")]
-fn show(integration: &Integration, quota: &Quota, used: u64, resets_at: Timestamp) {
-    let labels = [("integration", integration.id.to_string()), ("quota", quota.name.clone())];
-    gauge!(LIMIT, &labels).set(quota.requests as f64);
-    gauge!(USED, &labels).set(used as f64);
-    gauge!(RESET, &labels).set(resets_at.as_secs() as f64);
+fn show(integration: &Integration, told: &QuotaUse) {
+    let labels = [("integration", integration.id.to_string()), ("quota", told.name.clone())];
+    gauge!(LIMIT, &labels).set(told.limit as f64);
+    gauge!(USED, &labels).set(told.used as f64);
+    if let Some(resets_at) = told.resets_at {
+        gauge!(RESET, &labels).set(resets_at.as_secs() as f64);
+    }
 }

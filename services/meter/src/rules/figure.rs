@@ -41,8 +41,9 @@ pub(crate) struct Sum {
 /// A figure of one thing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Figure {
-    /// The share of a quota's requests that is used in its window.
-    Used { limit: u64, per: Window, zone: String },
+    /// The share of a quota's requests that is used in its window: as they were counted, or as its ledger says where that is
+    /// more. What died with a gateway is not counted, and cannot be used either.
+    Used { limit: u64, per: Window, zone: String, ledger: String },
     /// The share of a leased limit that is in use, as its ledger says, and when its window ends.
     Leased { share: f64, resets_at: Option<Timestamp> },
     /// The share of a budget that is spent in its window.
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_quotas_share_is_of_its_window_so_far() {
-        let figure = Figure::Used { limit: 40, per: Window::Day, zone: "America/New_York".to_owned() };
+        let (zone, ledger) = ("America/New_York".to_owned(), String::new());
+        let figure = Figure::Used { limit: 40, per: Window::Day, zone, ledger };
         let from = Timestamp::parse("2026-11-21T05:00:00Z").expect("a time");
         assert_eq!(figure.spans(at()), [Span { from, to: at() }]);
         assert_eq!(figure.read(&[sum(30.0, 0.0)]), Reading::Value(0.75));

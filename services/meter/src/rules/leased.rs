@@ -18,7 +18,6 @@ use model::quota::ledger::Ledger;
 use model::rule::{Rule, RuleKind};
 use model::{KeyId, Timestamp};
 use serde_json::Value;
-use store::Facet;
 use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
@@ -141,6 +140,11 @@ impl Ledgers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The share of a limit that is in use, as its ledger says; 0 where there is none.
+    pub(super) fn share_of(&self, key: &str, at: Timestamp) -> f64 {
+        self.lock().get(key).map_or(0.0, |(named, ledger)| share_at(named, ledger, at))
+    }
+
     /// What rules find in the ledgers at a moment.
     pub(super) fn checks(&self, book: &Book, at: Timestamp) -> Vec<Check> {
         let near = [RuleKind::NearLimit, RuleKind::Exhausted];
@@ -206,6 +210,19 @@ fn is_utc(zone: &str, other: &str) -> bool {
     utc(zone) && utc(other)
 }
 
+/// The window of a limit, where it has one.
+fn span_of(named: &Named, at: Timestamp) -> Option<window::Span> {
+    named.window.as_ref().map(|(per, zone)| window::at(at, *per, zone))
+}
+
+/// The share of a limit that is in use.
+fn share_at(named: &Named, ledger: &Ledger, at: Timestamp) -> f64 {
+    // A window that is over is not used.
+    let is_now = span_of(named, at).is_none_or(|span| span.from.as_millis() == ledger.window);
+    let used = if is_now { ledger.in_use(at) } else { 0 };
+    whole(used) / whole(ledger.limit).max(1.0)
+}
+
 fn check(
     rule: &Rule,
     integration: &Integration,
@@ -214,10 +231,6 @@ fn check(
     ledger: &Ledger,
     at: Timestamp,
 ) -> Check {
-    let span = named.window.as_ref().map(|(per, zone)| window::at(at, *per, zone));
-    // A window that is over is not used.
-    let is_now = span.is_none_or(|span| span.from.as_millis() == ledger.window);
-    let used = if is_now { ledger.in_use(at) } else { 0 };
     let part = named.part.as_deref().map(|part| format!("/{part}")).unwrap_or_default();
     let name = named
         .part
@@ -240,10 +253,10 @@ fn check(
             whole: Some(ledger.limit),
             labels: integration.labels.clone(),
         },
-        source: Source { integration: Some(integration.id.clone()), facet: Facet::All, name: String::new() },
+        source: Source::of(vec![integration.id.clone()]),
         figure: Figure::Leased {
-            share: whole(used) / whole(ledger.limit).max(1.0),
-            resets_at: span.map(|span| span.to),
+            share: share_at(named, ledger, at),
+            resets_at: span_of(named, at).map(|span| span.to),
         },
         terms: terms(rule, vec![threshold]),
         severities: vec![rule.severity],

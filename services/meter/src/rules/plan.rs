@@ -3,7 +3,7 @@
 //! Pure. A check's key is the same for as long as its rule and what it is about are, so that what was found of it is found
 //! again after a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::IntegrationId;
 use model::alert::Severity;
@@ -18,12 +18,13 @@ use super::book::Book;
 use super::figure::Figure;
 use super::judge::Terms;
 use crate::forecasts::{Series, Unit};
+use crate::shared::shared;
 
 /// Whose use is added up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Source {
-    /// One integration; all when absent.
-    pub(crate) integration: Option<IntegrationId>,
+    /// Of these integrations together; of all where none is named.
+    pub(crate) integrations: Vec<IntegrationId>,
     /// What of theirs.
     pub(crate) facet: Facet,
     /// Which of these; empty for all.
@@ -69,9 +70,7 @@ pub(crate) fn plan(book: &Book) -> Vec<Check> {
 pub(crate) fn checks(book: &Book, rule: &Rule) -> Vec<Check> {
     match rule.kind {
         RuleKind::Budget => budgets(book, rule),
-        RuleKind::NearLimit | RuleKind::Exhausted => {
-            selected(book, rule).flat_map(|integration| quotas(rule, integration)).collect()
-        }
+        RuleKind::NearLimit | RuleKind::Exhausted => quotas(book, rule),
         RuleKind::ErrorRate | RuleKind::ResponseTime | RuleKind::Availability | RuleKind::Uptime => {
             selected(book, rule).map(|integration| calls(rule, integration)).collect()
         }
@@ -87,14 +86,14 @@ fn ahead(book: &Book, rule: &Rule) -> Vec<Check> {
     let named = !(select.integrations.is_empty() && select.routes.is_empty() && select.labels.is_empty());
     let mut checks = Vec::new();
     if named || select.budgets.is_empty() {
-        checks.extend(selected(book, rule).flat_map(|integration| quotas(rule, integration)));
+        checks.extend(quotas(book, rule));
     }
     if !named || !select.budgets.is_empty() {
         checks.extend(budgets(book, rule));
     }
     for check in &mut checks {
         let (limit, per, zone, unit) = match &check.figure {
-            Figure::Used { limit, per, zone } => (*limit, *per, zone.clone(), Unit::Requests),
+            Figure::Used { limit, per, zone, .. } => (*limit, *per, zone.clone(), Unit::Requests),
             Figure::Spent { limit, per, zone } => (*limit, *per, zone.clone(), Unit::CostMicros),
             _ => continue,
         };
@@ -125,33 +124,39 @@ fn of_integration(integration: &Integration) -> (Target, Source) {
         labels: integration.labels.clone(),
         ..Target::default()
     };
-    let source = Source { integration: Some(integration.id.clone()), facet: Facet::All, name: String::new() };
-    (target, source)
+    (target, Source::of(vec![integration.id.clone()]))
 }
 
-fn quotas(rule: &Rule, integration: &Integration) -> Vec<Check> {
-    let counted = integration
-        .quotas
-        .iter()
-        .filter(|quota| is_counted(quota))
-        .filter_map(|quota| Some((quota, quota.per?)));
-    let checks = counted.map(|(quota, per)| {
-        let (target, source) = of_integration(integration);
+/// Limits whose use is counted, of the integrations that a rule is about. One that several share is looked at once.
+fn quotas(book: &Book, rule: &Rule) -> Vec<Check> {
+    let mut seen = BTreeSet::new();
+    let all = selected(book, rule).flat_map(|integration| {
+        let counted = integration.quotas.iter().filter(|quota| is_counted(quota));
+        counted.filter_map(move |quota| Some((integration, quota, quota.per?)))
+    });
+    let checks = all.filter_map(|(integration, quota, per)| {
+        let with = integration.key.as_ref();
+        let shared = shared(book.integrations.values(), &integration.id, with, quota)?;
+        if !seen.insert(shared.ledger.clone()) {
+            return None;
+        }
+        let (target, _) = of_integration(integration);
         let near = rule.threshold.unwrap_or_else(|| share(quota.near));
         let threshold = if rule.kind == RuleKind::Exhausted { 1.0 } else { near };
-        Check {
+        let (limit, ledger, zone) = (shared.amount, shared.ledger, quota.zone().to_owned());
+        Some(Check {
             rule: rule.clone(),
             target: Target {
                 key: format!("{}/quota/{}", target.key, quota.name),
                 quota: Some(quota.name.clone()),
-                whole: Some(quota.requests),
+                whole: Some(limit),
                 ..target
             },
-            source,
-            figure: Figure::Used { limit: quota.requests, per, zone: quota.zone().to_owned() },
+            source: Source::of(shared.integrations),
+            figure: Figure::Used { limit, per, zone, ledger },
             terms: terms(rule, vec![threshold]),
             severities: vec![rule.severity],
-        }
+        })
     });
     checks.collect()
 }
@@ -221,10 +226,19 @@ fn target_of(budget: &Budget) -> Target {
 }
 
 impl Source {
+    /// All calls of these integrations.
+    pub(super) fn of(integrations: Vec<IntegrationId>) -> Self {
+        Self { integrations, facet: Facet::All, name: String::new() }
+    }
+
+    /// Whose they are; `all` are the integrations that there are.
+    pub(crate) fn among<'a>(&'a self, all: &'a [IntegrationId]) -> &'a [IntegrationId] {
+        if self.integrations.is_empty() { all } else { &self.integrations }
+    }
+
     /// The hours that are looked at for a forecast; `all` are the integrations that there are.
     pub(crate) fn series(&self, all: &[IntegrationId], unit: Unit) -> Series {
-        let integrations = self.integration.as_ref().map_or(all, std::slice::from_ref).to_vec();
-        Series { integrations, facet: self.facet, name: self.name.clone(), unit }
+        Series { integrations: self.among(all).to_vec(), facet: self.facet, name: self.name.clone(), unit }
     }
 }
 
@@ -236,11 +250,11 @@ pub(crate) fn spent(budget: &Budget) -> Figure {
 /// Whose cost a budget is about.
 pub(crate) fn source_of(scope: &Scope) -> Source {
     match scope {
-        Scope::Integration(id) => {
-            Source { integration: Some(id.clone()), facet: Facet::All, name: String::new() }
+        Scope::Integration(id) => Source::of(vec![id.clone()]),
+        Scope::Route(id) => Source { facet: Facet::Route, name: id.to_string(), ..Source::of(Vec::new()) },
+        Scope::Caller(actor) => {
+            Source { facet: Facet::Caller, name: actor.to_string(), ..Source::of(Vec::new()) }
         }
-        Scope::Route(id) => Source { integration: None, facet: Facet::Route, name: id.to_string() },
-        Scope::Caller(actor) => Source { integration: None, facet: Facet::Caller, name: actor.to_string() },
     }
 }
 

@@ -47,13 +47,12 @@ impl Record {
         now: Timestamp,
     ) -> store::Result<Self> {
         let cut = minutes_from(now);
-        let ids = source.integration.as_ref().map_or(all, std::slice::from_ref);
         let mut buckets: BTreeMap<(i64, i64), Totals> = BTreeMap::new();
         let parts = [
             (Step::Hour, HOUR_MS, span.from, span.to.min(cut)),
             (Step::Minute, MINUTE_MS, span.from.max(cut), span.to),
         ];
-        for id in ids {
+        for id in source.among(all) {
             for (step, length, from, to) in parts {
                 if from >= to {
                     continue;

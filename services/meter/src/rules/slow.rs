@@ -84,7 +84,7 @@ impl Slow {
                 figure if figure.spoiled_from(at).is_some() => WAS_BACK,
                 _ => continue,
             };
-            let Some(integration) = &check.source.integration else { continue };
+            let Some(integration) = check.source.integrations.first() else { continue };
             let from = wanted.entry(integration).or_insert(at);
             *from = at.minus(back).min(*from);
         }

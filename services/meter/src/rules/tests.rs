@@ -55,15 +55,19 @@ impl House {
 
     /// Counts calls of an hour or a minute that ended then.
     pub(crate) async fn count(&self, to: Timestamp, count: Count) {
+        self.count_of(integration(), to, count).await;
+    }
+
+    async fn count_of(&self, integration: IntegrationId, to: Timestamp, count: Count) {
+        let id = EventId::parse(format!("use-{integration}-{}", to.as_millis())).expect("an id");
         let counted = UsageCounted {
-            integration: integration(),
+            integration,
             provider: ProviderId::new("polygon").expect("an id"),
             counter: "gateway/test".to_owned(),
             from: to.minus(Duration::from_secs(1)),
             to,
             counts: vec![Count { actor: "user:ada".to_owned(), endpoint: "/v1".to_owned(), ..count }],
         };
-        let id = EventId::parse(format!("use-{}", to.as_millis())).expect("an id");
         self.meter.store.count(&[(id, counted)], &Plans::new()).await.expect("counted");
     }
 
@@ -152,6 +156,43 @@ async fn quotas_budgets_and_what_will_not_last_are_told_once_over_restarts() {
     let tested = super::trial::test(&house.meter, asked).await.expect("a dry run");
     assert_eq!((tested.targets, tested.targets_without_figures), (2, 0), "{tested:?}");
     assert!(tested.fired >= 2, "{tested:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_integrations_share_by_their_key_is_told_once_for_the_calls_of_all() {
+    let shared = |id: &str, requests: u64| {
+        let quota = json!({"name": "shared", "requests": requests, "per": "day", "timezone": "UTC",
+            "scope": "credential"});
+        let body = json!({"id": id, "provider": "polygon", "name": id, "key": "one", "quotas": [quota]});
+        (Kind::Integration, body)
+    };
+    let house = House::start(&[shared("a", 10), shared("b", 12)]).await;
+    let at = noon();
+    let count = async |id: &str, requests: u64, minutes: u64| {
+        let at = at.minus(Duration::from_secs(60 * minutes));
+        let count = Count { requests, ..Count::default() };
+        house.count_of(id.parse().expect("an id"), at, count).await;
+    };
+    let look = async || {
+        let mut term = Term::begin(&house.meter, at).await.expect("begins");
+        term.round(&house.meter, at).await.expect("looks");
+        house.fingerprints().await
+    };
+    count("a", 4, 3).await;
+    assert!(look().await.is_empty());
+    count("b", 4, 2).await;
+    let near = "raised rule/near-limit/integration/a/quota/shared";
+    assert_eq!(look().await, [near]);
+    count("b", 2, 1).await;
+    assert_eq!(look().await, [near, "raised rule/exhausted/integration/a/quota/shared"]);
+    let told = house.told().await;
+    assert_eq!(told[1].1["data"]["limit"], json!(10), "{}", told[1].1);
+
+    // A rule about one of them says the same of it, and so does what was recorded.
+    let only_b = json!({"id": "only-b", "kind": "exhausted", "select": {"integrations": ["b"]}});
+    let asked = TestRule { rule: rule(only_b), window: model::period::Period::hours(2), at };
+    let tested = super::trial::test(&house.meter, asked).await.expect("a dry run");
+    assert_eq!((tested.targets, tested.fired), (1, 1), "{tested:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

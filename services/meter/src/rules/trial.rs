@@ -195,7 +195,7 @@ async fn was(meter: &Meter, check: &Check, span: Span, at: Timestamp) -> anyhow:
         (_, Some(from)) => from,
         (_, None) => return Ok(None),
     };
-    let Some(integration) = &check.source.integration else { return Ok(None) };
+    let Some(integration) = check.source.integrations.first() else { return Ok(None) };
     Ok(Some(Was::read(&meter.store, integration, from, at).await?))
 }
 

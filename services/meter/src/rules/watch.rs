@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use super::book::Book;
 use super::figure::{Figure, Span, Sum};
 use super::judge::{News, Reading, State, judge};
+use super::leased::Ledgers;
 use super::plan::{self, Check, Source};
 use super::record::Record;
 use super::slow::Slow;
@@ -117,7 +118,8 @@ impl Term {
             let key = key(check);
             let known = self.kept.get(&key).map(|(kept, _)| kept.state);
             let bad = matches!(
-                judge(&check.terms, State::Fine, reading(check, &sums, &self.slow, now), now).0,
+                judge(&check.terms, State::Fine, reading(check, &sums, &self.slow, &meter.ledgers, now), now)
+                    .0,
                 State::Waiting { .. }
             );
             if matches!(known, Some(State::Firing { .. })) || !bad {
@@ -151,7 +153,7 @@ impl Term {
         let mut checks = std::mem::take(&mut self.checks);
         let mut outcome = Ok(());
         for check in &checks {
-            let reading = reading(check, &sums, &self.slow, at);
+            let reading = reading(check, &sums, &self.slow, &meter.ledgers, at);
             outcome = self.one(meter, check, reading, at).await;
             if outcome.is_err() {
                 break;
@@ -290,13 +292,13 @@ fn asked(source: &Source, span: Span) -> Asked {
 }
 
 /// What a check's figure says, by sums that were asked for and what was made.
-fn reading(check: &Check, sums: &Sums, slow: &Slow, at: Timestamp) -> Reading {
+fn reading(check: &Check, sums: &Sums, slow: &Slow, ledgers: &Ledgers, at: Timestamp) -> Reading {
     let spans = check.figure.spans(at);
     if let (Figure::Heading { .. }, Some(span)) = (&check.figure, spans.first()) {
         let Some(weighed) = slow.outlook(check, span.from) else { return Reading::Held };
         return check.figure.ahead(weighed, &of(&check.source, *span, sums), at);
     }
-    let was = check.source.integration.as_ref().and_then(|id| slow.was(id));
+    let was = check.source.integrations.first().and_then(|id| slow.was(id));
     if let Figure::Up { .. } = &check.figure {
         return was.map_or(Reading::Held, |(was, read)| check.figure.up(was, read));
     }
@@ -305,19 +307,26 @@ fn reading(check: &Check, sums: &Sums, slow: &Slow, at: Timestamp) -> Reading {
         return Reading::Held;
     }
     let spans: Vec<Sum> = spans.into_iter().map(|span| of(&check.source, span, sums)).collect();
-    check.figure.read(&spans)
+    match (check.figure.read(&spans), &check.figure) {
+        (Reading::Value(counted), Figure::Used { ledger, .. }) => {
+            Reading::Value(counted.max(ledgers.share_of(ledger, at)))
+        }
+        (reading, _) => reading,
+    }
 }
 
 /// What a source used in a span.
 fn of(source: &Source, span: Span, sums: &Sums) -> Sum {
     let Some(each) = sums.get(&asked(source, span)) else { return Sum::default() };
-    match &source.integration {
-        Some(integration) => each.get(integration).copied().unwrap_or_default(),
-        None => each.values().fold(Sum::default(), |all, one| Sum {
-            requests: all.requests + one.requests,
-            errors: all.errors + one.errors,
-            cost_micros: all.cost_micros + one.cost_micros,
-            p95_ms: None,
-        }),
+    let together = |all: Sum, one: &Sum| Sum {
+        requests: all.requests + one.requests,
+        errors: all.errors + one.errors,
+        cost_micros: all.cost_micros + one.cost_micros,
+        p95_ms: None,
+    };
+    match &source.integrations[..] {
+        [] => each.values().fold(Sum::default(), together),
+        [one] => each.get(one).copied().unwrap_or_default(),
+        several => several.iter().filter_map(|id| each.get(id)).fold(Sum::default(), together),
     }
 }
