@@ -297,7 +297,7 @@ fn policy(book: &Book, integration: &Integration) -> Policy {
         let member = |route: &RouteId| book.is_member(&integration.id, route);
         rule.select.takes(&integration.id, &integration.labels, member)
     });
-    rules.map(|rule| (rule.id.clone(), (rule.severity, Terms::of(rule)))).collect()
+    rules.map(|rule| (rule.id.clone(), (rule.severity(), Terms::of(rule)))).collect()
 }
 
 async fn tell_and_keep(

@@ -49,9 +49,10 @@ pub struct Rule {
     /// Whether it is looked at.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// How bad it is. `budget`: from the whole amount on; shares below it are warnings at most.
-    #[serde(default = "warning")]
-    pub severity: Severity,
+    /// How bad it is; as its kind's own when absent: `critical` for `availability`, `error` for `exhausted` and `budget`,
+    /// else `warning`. `budget`: from the whole amount on; shares below it are warnings at most.
+    #[serde(default)]
+    pub severity: Option<Severity>,
     /// What it is about; everything when empty.
     #[serde(default)]
     pub select: Select,
@@ -136,6 +137,20 @@ impl RuleKind {
         }
     }
 
+    /// How bad it is where a rule says nothing: as bad as the built-in rule with the same values.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::Availability => Severity::Critical,
+            Self::Exhausted | Self::Budget => Severity::Error,
+            Self::NearLimit
+            | Self::ForecastBreach
+            | Self::Anomaly
+            | Self::ErrorRate
+            | Self::ResponseTime
+            | Self::Uptime => Severity::Warning,
+        }
+    }
+
     /// The `alert_type` of its alerts.
     pub const fn alert_type(self) -> &'static str {
         match self {
@@ -197,6 +212,7 @@ impl Rule {
             RuleKind::Uptime => (Period::secs(0), Some(15)),
             RuleKind::Availability => (Period::minutes(2), Some(5)),
         };
+        self.severity.get_or_insert(self.kind.severity());
         self.wait.get_or_insert(wait);
         self.resolve_after = self.resolve_after.or(resolve_after.map(Period::minutes));
         let defaults = match self.kind {
@@ -218,6 +234,11 @@ impl Rule {
         self
     }
 
+    /// How bad it is, by its own word or that of its kind.
+    pub fn severity(&self) -> Severity {
+        self.severity.unwrap_or(self.kind.severity())
+    }
+
     /// Calls among which one failure or two are no burn rate: as many as need five of them to reach it.
     fn sample(&self) -> u64 {
         let (Some(burn), Some(threshold)) = (self.burn, self.threshold) else { return 0 };
@@ -233,8 +254,4 @@ fn whole(calls: f64) -> u64 {
 
 const fn yes() -> bool {
     true
-}
-
-const fn warning() -> Severity {
-    Severity::Warning
 }

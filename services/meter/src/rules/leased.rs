@@ -259,7 +259,7 @@ fn check(
             resets_at: span_of(named, at).map(|span| span.to),
         },
         terms: terms(rule, vec![threshold]),
-        severities: vec![rule.severity],
+        severities: vec![rule.severity()],
     }
 }
 

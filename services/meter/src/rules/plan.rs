@@ -99,7 +99,7 @@ fn ahead(book: &Book, rule: &Rule) -> Vec<Check> {
         };
         check.figure = Figure::Heading { limit, per, zone, unit };
         check.terms = terms(rule, vec![rule.threshold.unwrap_or(1.0)]);
-        check.severities = vec![rule.severity];
+        check.severities = vec![rule.severity()];
     }
     checks.retain(|check| {
         matches!(check.figure, Figure::Heading { per: Window::Day | Window::Week | Window::Month, .. })
@@ -155,7 +155,7 @@ fn quotas(book: &Book, rule: &Rule) -> Vec<Check> {
             source: Source::of(shared.integrations),
             figure: Figure::Used { limit, per, zone, ledger },
             terms: terms(rule, vec![threshold]),
-            severities: vec![rule.severity],
+            severities: vec![rule.severity()],
         })
     });
     checks.collect()
@@ -180,7 +180,7 @@ fn calls(rule: &Rule, integration: &Integration) -> Check {
             (Figure::Burn { window, allowed, min_requests }, rule.burn.unwrap_or_default())
         }
     };
-    let (terms, severities) = (terms(rule, vec![band]), vec![rule.severity]);
+    let (terms, severities) = (terms(rule, vec![band]), vec![rule.severity()]);
     Check { rule: rule.clone(), target, source, figure, terms, severities }
 }
 
@@ -196,7 +196,7 @@ fn budgets(book: &Book, rule: &Rule) -> Vec<Check> {
         };
         let severities = bands
             .iter()
-            .map(|band| if *band < 1.0 { rule.severity.min(Severity::Warning) } else { rule.severity })
+            .map(|band| if *band < 1.0 { rule.severity().min(Severity::Warning) } else { rule.severity() })
             .collect();
         Check {
             rule: rule.clone(),

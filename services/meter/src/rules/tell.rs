@@ -31,7 +31,7 @@ pub(crate) fn raised(
     };
     Ok(AlertRaised {
         alert,
-        severity: check.severities.get(band).copied().unwrap_or(check.rule.severity),
+        severity: check.severities.get(band).copied().unwrap_or(check.rule.severity()),
         alert_type: check.rule.kind.alert_type().to_owned(),
         title: title(check, value),
         persona: None,

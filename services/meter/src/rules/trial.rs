@@ -130,7 +130,7 @@ async fn unusual(
             quota: None,
             budget: None,
             figure: Some(found.figure.as_str().to_owned()),
-            severity: rule.severity,
+            severity: rule.severity(),
             from: found.from,
             to: found.to,
             peak: found.anomaly.surprise,

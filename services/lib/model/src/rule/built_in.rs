@@ -41,7 +41,7 @@ pub fn built_ins() -> impl Iterator<Item = Rule> {
             kind: *kind,
             name: Some((*name).to_owned()),
             enabled: true,
-            severity: *severity,
+            severity: Some(*severity),
             select: Select::default(),
             threshold: None,
             resolve_at: (*kind == RuleKind::ErrorRate).then_some(0.1),

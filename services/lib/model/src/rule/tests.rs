@@ -25,6 +25,18 @@ fn rules_that_are_there_from_the_start_are_whole_and_can_be_written_again() {
 }
 
 #[test]
+fn a_rule_that_says_nothing_is_as_bad_as_the_built_in_one_of_its_values() {
+    for kind in RuleKind::ALL {
+        let rule = Rule::deserialize(json!({"id": "mine", "kind": kind.as_str()})).expect("a rule").filled();
+        let theirs = built_ins().find(|built_in| built_in.kind == kind).expect("each kind has one");
+        assert_eq!(rule.severity, theirs.severity, "{kind:?}");
+        assert_eq!((rule.burn, rule.window), (theirs.burn, theirs.window), "{kind:?}");
+    }
+    let own = Rule::deserialize(json!({"id": "a", "kind": "exhausted", "severity": "info"})).expect("a rule");
+    assert_eq!(own.filled().severity(), Severity::Info);
+}
+
+#[test]
 fn what_can_never_be_reached_is_refused() {
     check(&json!({"id": "a", "kind": "error_rate", "threshold": 1.5}), Some("/threshold"));
     check(&json!({"id": "a", "kind": "error_rate", "threshold": 0}), Some("/threshold"));
