@@ -1,6 +1,7 @@
 //! What a configuration must be, beyond its type: checked against the catalogue and the rest of the configuration.
 
 mod costs;
+mod models;
 mod plans;
 
 use std::collections::BTreeSet;
@@ -21,9 +22,6 @@ use crate::state::Api;
 const MEMBERS_MAX: usize = 16;
 /// Statuses after which one integration is asked again.
 const RETRY_STATUSES_MAX: u64 = 20;
-/// Names of models that one integration maps, and the characters of a name.
-const MODELS_MAX: usize = 100;
-const MODEL_CHARS_MAX: usize = 200;
 /// Headers that a configuration must not set: credentials belong into a key, the rest is the connection's own.
 const HEADERS_REFUSED: &[&str] = &[
     "authorization",
@@ -63,6 +61,9 @@ pub(crate) fn integration<'a>(
     operations(it)?;
     merges(it, provider)?;
     plans::check(it, provider)?;
+    let before = config.integrations.get(&it.id).map(|kept| &kept.body);
+    models::check(it, provider, before)?;
+    models::counted(it, provider)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {
@@ -191,29 +192,9 @@ fn bounds(it: &Integration) -> Result<(), Problem> {
             return Err(Problem::validation(&pointer, "is not a valid header"));
         }
     }
-    models(it)?;
     caches::check(&it.cache)?;
     costs::check(&it.cost)?;
     quotas(it)
-}
-
-/// A model's name goes into a path at some providers: one that could leave it is not taken.
-fn models(it: &Integration) -> Result<(), Problem> {
-    within("/models", it.models.len() as u64, 0, MODELS_MAX as u64)?;
-    for (asked, theirs) in &it.models {
-        let pointer = format!("/models/{}", asked.replace('~', "~0").replace('/', "~1"));
-        let is_name = |name: &str| {
-            (1..=MODEL_CHARS_MAX).contains(&name.chars().count())
-                && name.chars().all(|c| c.is_ascii_graphic())
-        };
-        if !is_name(asked) || !is_name(theirs) || theirs == "*" {
-            let detail = format!(
-                "a model's name has 1 to {MODEL_CHARS_MAX} visible characters; `*` can be asked for, not given"
-            );
-            return Err(Problem::validation(pointer, detail));
-        }
-    }
-    Ok(())
 }
 
 /// Limits that can never be met, or contradict themselves, with the first thing that is wrong.

@@ -18,7 +18,7 @@ pub mod problem;
 pub mod serve;
 
 pub use json::Json;
-pub use problem::Problem;
+pub use problem::{Problem, alike};
 pub use process::{Process, Shutdown};
 pub use readiness::Readiness;
 pub use serve::{Bounds, bind, serve};

@@ -334,7 +334,7 @@ pub async fn name_requests(mut request: Request, next: Next) -> Response {
 }
 
 /// What looks like a word, of those that are `known`, as the end of a sentence; empty when nothing does.
-fn alike(word: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub fn alike(word: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut alike: Vec<(f64, String)> = known
         .into_iter()
         .map(|known| (strsim::jaro_winkler(word, known.as_ref()), known.as_ref().to_owned()))

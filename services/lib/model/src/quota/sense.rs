@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fault, Kind, Quota, Why};
+use super::{Fault, Kind, Quota, Unit, Why};
 use crate::integration::Window as Per;
 
 /// Everything that contradicts itself in the limits of an integration.
@@ -21,8 +21,11 @@ pub fn contradictions(quotas: &[Quota]) -> Vec<Fault> {
         for n in twice(quota.weights.iter().map(|weight| weight.path.as_str())) {
             tell(format!("/weights/{n}/path"), Why::PathTwice(quota.weights[n].path.clone()));
         }
-        if quota.timezone.as_ref().is_some_and(|zone| !zone.is_empty()) && !quota.has_midnights() {
+        if quota.timezone.as_ref().is_some_and(|zone| !zone.is_empty()) && !quota.goes_by_a_clock() {
             tell("/timezone".to_owned(), Why::ZoneOfNothing);
+        }
+        if quota.unit != Unit::Requests && quota.kind == Some(Kind::Concurrent) {
+            tell("/unit".to_owned(), Why::Contradiction("calls are at a time, not tokens"));
         }
     }
     faults
@@ -43,13 +46,15 @@ fn bare(path: &str) -> String {
 }
 
 impl Quota {
-    /// Whether its windows begin at midnight somewhere; of a window with a name nobody is refused who says UTC, which changes
+    /// Whether its windows begin by a zone's clock; of a window with a name nobody is refused who says UTC, which changes
     /// nothing.
-    fn has_midnights(&self) -> bool {
+    fn goes_by_a_clock(&self) -> bool {
         match (self.kind, self.per) {
             (Some(Kind::Rolling | Kind::Bucket | Kind::Concurrent), _) | (_, None) => false,
             (_, Some(Per::Day | Per::Week | Per::Month)) => true,
-            (_, Some(Per::Second | Per::Minute | Per::Hour)) => self.zone() == "UTC",
+            // An hour of a zone that is half of one away begins at another moment.
+            (_, Some(Per::Hour)) | (Some(Kind::Calendar), Some(Per::Second | Per::Minute)) => true,
+            (None, Some(Per::Second | Per::Minute)) => self.zone() == "UTC",
         }
     }
 }
@@ -90,10 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_belongs_to_windows_that_begin_at_midnight() {
+    fn a_zone_belongs_to_windows_that_go_by_a_clock() {
         check(json!({"per": "day", "timezone": "Europe/Berlin"}), &[]);
         check(json!({"per": "hour", "timezone": "UTC"}), &[]);
-        check(json!({"per": "hour", "timezone": "Europe/Berlin"}), &["/0/timezone"]);
+        check(json!({"per": "hour", "timezone": "Asia/Kolkata"}), &[]);
+        check(json!({"per": "minute", "kind": "calendar", "timezone": "Asia/Tokyo"}), &[]);
+        check(json!({"per": "hour", "kind": "rolling", "timezone": "Asia/Kolkata"}), &["/0/timezone"]);
         check(json!({"per": "minute", "kind": "calendar", "timezone": "UTC"}), &[]);
         check(json!({"per": "minute", "timezone": "UTC"}), &[]);
         check(json!({"per": "minute", "timezone": "Asia/Tokyo"}), &["/0/timezone"]);
@@ -101,6 +108,7 @@ mod tests {
         check(json!({"window_secs": 30, "timezone": "Europe/Berlin"}), &["/0/timezone"]);
         check(json!({"per": "day", "kind": "rolling", "timezone": "UTC"}), &["/0/timezone"]);
         check(json!({"kind": "concurrent", "timezone": "UTC"}), &["/0/timezone"]);
+        check(json!({"kind": "concurrent", "unit": "tokens"}), &["/0/unit"]);
         check(json!({"window_secs": 30, "timezone": ""}), &[]);
     }
 }
