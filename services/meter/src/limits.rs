@@ -94,11 +94,11 @@ pub(crate) async fn stands(
         name: quota.name.clone(),
         kept: is_kept,
         unit: quota.unit,
-        kind: kind(quota, &limit.span),
+        kind: kind(&limit.span),
         per: quota.per.filter(|_| is_calendar),
         timezone: is_calendar.then(|| quota.zone().to_owned()),
         window_ms: match limit.span {
-            Span::Rolling { millis } => Some(millis),
+            Span::Rolling { millis } | Span::Bucket { millis } => Some(millis),
             _ => None,
         },
         scope: quota.scope,
@@ -129,11 +129,11 @@ fn parts(meter: &Meter, quota: &Quota, limit: &Limit, id: &IntegrationId, now: T
     told.filter(|part| part.used > 0 || part.leased.held > 0).collect()
 }
 
-fn kind(quota: &Quota, span: &Span) -> Kind {
+const fn kind(span: &Span) -> Kind {
     match span {
         Span::Calendar { .. } => Kind::Calendar,
         Span::Concurrent => Kind::Concurrent,
-        Span::Rolling { .. } if quota.kind == Some(Kind::Bucket) => Kind::Bucket,
+        Span::Bucket { .. } => Kind::Bucket,
         Span::Rolling { .. } => Kind::Rolling,
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn pace(dues: &[Due], every: Duration, is_said: bool) -> Duration {
     let least = dues.iter().map(|due| {
         let window_ms = match &due.limit.span {
             Span::Calendar { per, .. } => u64::from(per.secs()) * 1_000,
-            Span::Rolling { millis } => u64::from(*millis),
+            Span::Rolling { millis } | Span::Bucket { millis } => u64::from(*millis),
             Span::Concurrent => 0,
         };
         let ms = window_ms.saturating_mul(due.units).saturating_mul(part) / due.limit.amount.max(1);

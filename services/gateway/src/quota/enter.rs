@@ -139,6 +139,7 @@ impl Limits {
         Limited {
             quota: Some(rule.quota.name.clone()),
             amount: rule.amount,
+            says: rule.says(),
             left,
             wait: wait_ms.map(Duration::from_millis),
             policy: self.policy.clone(),

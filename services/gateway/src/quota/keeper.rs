@@ -239,7 +239,7 @@ impl Keeper {
     pub(crate) fn said(&self, used: u64) -> Option<Said> {
         match self.limit.span {
             Span::Calendar { .. } => self.window().map(|window| Said::Used { used, window }),
-            Span::Rolling { .. } => {
+            Span::Rolling { .. } | Span::Bucket { .. } => {
                 // Units that came home meanwhile, or that are under way, are ours for longer than they are the provider's.
                 let own = self.granted.saturating_sub(self.returned).saturating_sub(self.purse.balance());
                 Some(Said::Others { used: used.saturating_sub(own) })

@@ -255,6 +255,13 @@ impl Rule {
     pub(super) fn window_secs(&self) -> Option<u64> {
         self.quota.per.map(Window::secs).or(self.quota.window_secs).map(u64::from)
     }
+
+    /// How much it allows, for people, where a burst makes it another number than they set.
+    pub(super) fn says(&self) -> Option<String> {
+        let Quota { requests, .. } = self.quota;
+        let secs = self.window_secs().filter(|_| self.amount != requests)?;
+        Some(format!("{requests} in {secs} s, {} at once", self.amount))
+    }
 }
 
 /// Past the share from which on a limit is throttled, what is left is spread over the rest of the window: until when to

@@ -3,13 +3,15 @@
 //! Pure; no lock, and no memory is asked for: a take is one compare-and-set on a word that shares its cache line with
 //! nobody else's. The word holds the window's number beside the balance, so that what is given back for a call of an
 //! earlier window never becomes part of a later one. How units come again is the limit's: with the next window, a
-//! window after they were spent (`ring`), or when the call ends. The `keeper` puts in and takes out; nobody else.
+//! window after they were spent (`ring`), one after another (`drip`), or when the call ends. The `keeper` puts in and takes out; nobody else.
 
+mod drip;
 mod ring;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 
+use drip::Drip;
 use model::quota::{Limit, Span, slack_ms};
 use ring::Ring;
 
@@ -60,6 +62,8 @@ enum Home {
     },
     /// A window after they were spent.
     Later(Ring),
+    /// One after another.
+    Evenly(Drip),
     /// When the call ends.
     WhenSettled,
 }
@@ -69,7 +73,7 @@ impl Home {
     fn flying(&self) -> Option<&AtomicU64> {
         match self {
             Self::Never { flying } => Some(flying),
-            Self::Later(_) | Self::WhenSettled => None,
+            Self::Later(_) | Self::Evenly(_) | Self::WhenSettled => None,
         }
     }
 }
@@ -110,6 +114,7 @@ impl Purse {
         let home = match limit.span {
             Span::Calendar { .. } => Home::Never { flying: AtomicU64::new(0) },
             Span::Rolling { millis } => Home::Later(Ring::new(u64::from(millis) + slack_ms(millis))),
+            Span::Bucket { millis } => Home::Evenly(Drip::new(millis)),
             Span::Concurrent => Home::WhenSettled,
         };
         Self {
@@ -129,9 +134,7 @@ impl Purse {
 
     /// Takes units for a call that is sent now.
     pub(crate) fn take(&self, units: u64, now_ms: u64) -> Take {
-        if let Home::Later(ring) = &self.home {
-            self.come_home(ring.sweep(now_ms));
-        }
+        self.sweep(now_ms);
         if now_ms >= self.ends_ms.load(Acquire) {
             return self.refuse(units, now_ms);
         }
@@ -168,6 +171,10 @@ impl Purse {
                 self.come_home(home);
                 slot
             }
+            Home::Evenly(drip) => {
+                drip.spend(units, self.balance(), now_ms);
+                low(now_ms)
+            }
             Home::Never { .. } | Home::WhenSettled => 0,
         };
         Ticket { units, window, slot, is_low }
@@ -202,6 +209,18 @@ impl Purse {
                     self.debt.fetch_add(more, AcqRel);
                 }
             }
+            Home::Evenly(drip) => {
+                if spare > 0 {
+                    let age_ms = u64::from(low(now_ms()).wrapping_sub(slot));
+                    self.come_home(drip.unspend(spare, self.balance(), age_ms));
+                }
+                if more > 0 {
+                    let taken = self.withdraw(more);
+                    drip.spend(taken, self.balance(), now_ms());
+                    more -= taken;
+                    drip.owe(more, self.balance());
+                }
+            }
             Home::WhenSettled => {
                 self.come_home(units);
                 more = 0;
@@ -214,11 +233,13 @@ impl Purse {
     /// as if they were spent.
     pub(crate) fn heed(&self, remaining: u64, now_ms: u64) -> u64 {
         let over = self.withdraw(self.balance().saturating_sub(remaining));
-        if over > 0
-            && let Home::Later(ring) = &self.home
-        {
-            let (_, home) = ring.spend(over, now_ms);
-            self.come_home(home);
+        match &self.home {
+            Home::Later(ring) if over > 0 => {
+                let (_, home) = ring.spend(over, now_ms);
+                self.come_home(home);
+            }
+            Home::Evenly(drip) if over > 0 => drip.spend(over, self.balance(), now_ms),
+            _ => {}
         }
         over
     }
@@ -255,9 +276,12 @@ impl Purse {
 
     /// When so many units will have come home of which not so many are there; nothing where nobody knows.
     pub(crate) fn home_at(&self, units: u64, now_ms: u64) -> Option<u64> {
-        let Home::Later(ring) = &self.home else { return None };
         let missing = units.saturating_add(self.debt()).saturating_sub(self.balance());
-        ring.home_at(missing, now_ms)
+        match &self.home {
+            Home::Later(ring) => ring.home_at(missing, now_ms),
+            Home::Evenly(drip) => drip.home_at(missing, self.balance()),
+            Home::Never { .. } | Home::WhenSettled => None,
+        }
     }
 
     /// Whether what is missing of so many units can be leased, as far as the ledger was seen.
@@ -344,6 +368,9 @@ impl Purse {
     pub(crate) fn retire(&self, units: u64) {
         let now = self.withdraw(units);
         self.debt.fetch_add(units - now, AcqRel);
+        if let Home::Evenly(drip) = &self.home {
+            drip.shrinks(self.balance());
+        }
     }
 
     /// Units that are gone when they come home.
@@ -353,8 +380,10 @@ impl Purse {
 
     /// Brings home what is due, so that what is left can be told of a purse that nobody asks.
     pub(crate) fn sweep(&self, now_ms: u64) {
-        if let Home::Later(ring) = &self.home {
-            self.come_home(ring.sweep(now_ms));
+        match &self.home {
+            Home::Never { .. } | Home::WhenSettled => {}
+            Home::Later(ring) => self.come_home(ring.sweep(now_ms)),
+            Home::Evenly(drip) => self.come_home(drip.sweep(self.balance(), now_ms)),
         }
     }
 
@@ -384,15 +413,10 @@ impl Purse {
             return Take::Empty { resets_ms: dry_until_ms };
         }
         let again = now_ms + AGAIN_MS;
-        let Home::Later(ring) = &self.home else { return Take::Wait { until_ms: again } };
-        if now_ms >= self.ends_ms.load(Relaxed) {
+        if now_ms >= self.ends_ms.load(Relaxed) || self.can_be_granted(units) {
             return Take::Wait { until_ms: again };
         }
-        if self.can_be_granted(units) {
-            return Take::Wait { until_ms: again };
-        }
-        let missing = units.saturating_sub(self.balance()).saturating_add(self.debt());
-        Take::Wait { until_ms: ring.home_at(missing, now_ms).unwrap_or(again) }
+        Take::Wait { until_ms: self.home_at(units, now_ms).unwrap_or(again) }
     }
 
     fn come_home(&self, units: u64) {
@@ -433,6 +457,12 @@ impl Purse {
             }
         }
     }
+}
+
+/// The lower half of a moment: enough to tell how long ago it was.
+#[expect(clippy::cast_possible_truncation, reason = "as said")]
+const fn low(now_ms: u64) -> u32 {
+    now_ms as u32
 }
 
 #[cfg(test)]

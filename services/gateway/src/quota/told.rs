@@ -26,6 +26,8 @@ pub(crate) struct Limited {
     pub(crate) quota: Option<String>,
     /// The limit.
     pub(crate) amount: u64,
+    /// The same for people, where it is not as they set it.
+    pub(crate) says: Option<String>,
     /// What is left of it: less than this call weighs, or more than is let go at the moment.
     pub(crate) left: u64,
     /// After how long it may go; nothing when it never may.
@@ -37,7 +39,8 @@ pub(crate) struct Limited {
 impl Limited {
     /// The provider wants no calls for so long.
     pub(crate) fn paused(wait: Duration) -> Self {
-        Self { quota: None, amount: 0, left: 0, wait: Some(wait), policy: HeaderValue::from_static("") }
+        let policy = HeaderValue::from_static("");
+        Self { quota: None, amount: 0, says: None, left: 0, wait: Some(wait), policy }
     }
 
     /// Why it was not asked, as a problem tells it.
@@ -47,21 +50,20 @@ impl Limited {
 
     /// 429, with all that a caller needs to try again in time.
     pub(crate) fn problem(&self, integration: &str) -> Problem {
-        let Self { quota, amount, left, wait, policy } = self;
+        let Self { quota, amount, says, left, wait, policy } = self;
+        let all = says.clone().unwrap_or_else(|| amount.to_string());
         let secs =
             wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|secs| secs.max(1));
         let detail = match (quota, secs) {
             (Some(name), Some(secs)) if *left > 0 => format!(
-                "limit `{name}` of integration `{integration}` ({amount}, of which {left} are left) lets this call go in {secs} s"
+                "limit `{name}` of integration `{integration}` ({all}, of which {left} are left) lets this call go in {secs} s"
             ),
             (Some(name), Some(secs)) => {
-                format!(
-                    "limit `{name}` of integration `{integration}` ({amount}) is used up; again in {secs} s"
-                )
+                format!("limit `{name}` of integration `{integration}` ({all}) is used up; again in {secs} s")
             }
             (Some(name), None) => {
                 format!(
-                    "this call weighs more than limit `{name}` of integration `{integration}` ({amount}) allows"
+                    "this call weighs more than limit `{name}` of integration `{integration}` ({all}) allows"
                 )
             }
             (None, _) => format!("the provider of integration `{integration}` wants no calls for now"),

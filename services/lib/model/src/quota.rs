@@ -51,7 +51,7 @@ pub struct Quota {
     /// The window, in seconds, when it has no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_secs: Option<u32>,
-    /// The zone in which windows of a day and more begin: an IANA name. They need one.
+    /// The zone by whose clock windows of a calendar begin: an IANA name. Those of a day and more need one.
     #[serde(default)]
     pub timezone: Option<String>,
     /// The share from which on it is near its limit: above 0, at most 1.
@@ -66,7 +66,7 @@ pub struct Quota {
     /// How the window begins again. Absent: `rolling` up to a minute and without a name, `calendar` from an hour on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// Units that may come at once. Absent: all of them.
+    /// Units that may come at once: at most `requests`, but of a bucket. Absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
     /// Whose use is counted together.

@@ -101,6 +101,76 @@ fn a_rolling_unit_comes_home_a_window_after_it_was_spent() {
 }
 
 #[test]
+fn a_bucket_fills_evenly() {
+    // Five at once, and sixty a minute.
+    let purse = renewing(5, Span::Bucket { millis: 5_000 });
+    taken(&purse, 5, 0);
+    let mut now = 0;
+    for second in 1..20 {
+        let Take::Wait { until_ms } = purse.take(1, now) else { panic!("none is left") };
+        // By how much calls may take longer to the provider, it begins later.
+        assert_eq!(until_ms, second * 1_000 + slack_ms(5_000));
+        assert_eq!(purse.take(1, until_ms - 1), Take::Wait { until_ms });
+        taken(&purse, 1, until_ms);
+        now = until_ms;
+    }
+    purse.sweep(now + 3_000);
+    assert_eq!(purse.balance(), 3);
+    // Full, it fills no further.
+    purse.sweep(now + 60_000);
+    assert_eq!(purse.balance(), 5);
+    taken(&purse, 5, now + 60_000);
+    assert!(matches!(purse.take(1, now + 60_999), Take::Wait { .. }));
+}
+
+#[test]
+fn a_share_of_a_bucket_fills_as_fast_as_it_is_large() {
+    let purse = renewing(10, Span::Bucket { millis: 10_000 });
+    taken(&purse, 6, 0);
+    // Four go to another gateway: six are left, which fill at six tenths of the pace.
+    purse.retire(4);
+    assert_eq!((purse.balance(), purse.debt()), (0, 0));
+    let Take::Wait { until_ms } = purse.take(3, 0) else { panic!("none is left") };
+    assert_eq!(until_ms, 5_000 + slack_ms(10_000));
+    // What was used beyond all that is there is waited for.
+    let ticket = taken(&purse, 3, until_ms);
+    assert_eq!(purse.settle(ticket, 6, || until_ms), 3);
+    assert_eq!(purse.take(1, until_ms), Take::Wait { until_ms: until_ms + 4 * 10_000 / 6 + 1 });
+}
+
+#[test]
+fn what_passed_before_a_share_of_a_bucket_grew_counts_for_what_it_was() {
+    let purse = Purse::new(&limit(9, Span::Bucket { millis: 1_000 }));
+    purse.end_at(u64::MAX);
+    purse.deposit(1);
+    purse.show(0, None);
+    taken(&purse, 1, 0);
+    // Nearly all of the time of one unit has passed, and eight more come: full ones.
+    let nearly = 990 + slack_ms(1_000);
+    purse.sweep(nearly);
+    purse.deposit(8);
+    taken(&purse, 8, nearly);
+    purse.sweep(nearly);
+    assert_eq!(purse.balance(), 0);
+    let Take::Wait { until_ms } = purse.take(2, nearly) else { panic!("none is left") };
+    assert!((nearly + 111..nearly + 115).contains(&until_ms), "{until_ms}");
+}
+
+#[test]
+fn what_a_call_of_a_bucket_did_not_use_comes_back_but_for_what_came_home_meanwhile() {
+    let purse = renewing(10, Span::Bucket { millis: 10_000 });
+    let (first, second) = (taken(&purse, 4, 0), taken(&purse, 6, 0));
+    purse.settle(first, 0, || 0);
+    assert_eq!(purse.balance(), 4);
+    let late = 4_000 + slack_ms(10_000);
+    purse.sweep(late);
+    assert_eq!(purse.balance(), 8);
+    // Six were taken for it, four of which, or more, came home by themselves.
+    purse.settle(second, 0, || late);
+    assert_eq!(purse.balance(), 9);
+}
+
+#[test]
 fn a_share_that_shrinks_loses_spent_units_when_they_are_home() {
     let purse = renewing(4, Span::Concurrent);
     let tickets = [taken(&purse, 1, 0), taken(&purse, 1, 0), taken(&purse, 1, 0)];
@@ -174,6 +244,29 @@ proptest! {
             prop_assert!(purse.balance() + away <= amount);
         }
         purse.sweep(now + 2 * u64::from(millis));
+        prop_assert_eq!(purse.balance(), amount);
+    }
+
+    #[test]
+    fn a_bucket_never_gives_more_than_one_that_is_counted_by_itself(
+        millis in prop::sample::select(vec![10_u32, 100, 1_000, 60_000]),
+        amount in 1_u64..50,
+        steps in prop::collection::vec((0_u64..200, 1_u64..6, 0_u64..8, 0_u64..300), 1..400),
+    ) {
+        let purse = renewing(amount, Span::Bucket { millis });
+        // What it lacks, in parts of a unit, and when that was.
+        let (mut lacks, mut at, mut now) = (0_u64, 0_u64, 0_u64);
+        for (gap, units, used, lasts) in steps {
+            now += gap * u64::from(millis) / 2_000;
+            if let Take::Taken(ticket) = purse.take(units, now) {
+                lacks = lacks.saturating_sub((now - at) * amount) + used.min(units) * u64::from(millis);
+                at = now;
+                prop_assert!(lacks <= amount * u64::from(millis), "{} of {}", lacks, amount);
+                now += lasts * u64::from(millis) / 2_000;
+                purse.settle(ticket, used.min(units), || now);
+            }
+        }
+        purse.sweep(now + 3 * u64::from(millis));
         prop_assert_eq!(purse.balance(), amount);
     }
 }

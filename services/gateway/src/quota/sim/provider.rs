@@ -15,6 +15,8 @@ pub(super) struct Provider {
     /// Arrivals of the last window, for rolling limits.
     last: VecDeque<(u64, u64)>,
     sum: u64,
+    /// What a bucket lacks, in parts of a unit as many as it has milliseconds, and when that was.
+    lacks: (u64, u64),
     pub(super) at_once: HashMap<(usize, u32), u64>,
     /// All that was counted, and when.
     pub(super) counted: Vec<(u64, u64)>,
@@ -30,6 +32,7 @@ impl Provider {
             windows: Vec::new(),
             last: VecDeque::new(),
             sum: 0,
+            lacks: (0, 0),
             at_once: HashMap::new(),
             counted: Vec::new(),
             over: 0,
@@ -60,6 +63,12 @@ impl Provider {
                     self.sum -= self.last.pop_front().map_or(0, |(_, units)| units);
                 }
                 self.sum
+            }
+            Span::Bucket { millis } => {
+                let (lacks, at) = self.lacks;
+                let lacks = lacks.saturating_sub((now - at) * self.limit.amount) + units * u64::from(*millis);
+                self.lacks = (lacks, now);
+                lacks.div_ceil(u64::from(*millis))
             }
             Span::Concurrent => {
                 *self.at_once.entry(of).or_default() += units;

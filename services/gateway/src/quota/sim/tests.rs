@@ -10,7 +10,7 @@ use super::{Faults, Plan, World};
 use model::quota::{Limit, Span};
 
 fn limit(amount: u64, span: Span) -> Limit {
-    let replicas = matches!(span, Span::Rolling { .. }).then_some(4);
+    let replicas = matches!(span, Span::Rolling { .. } | Span::Bucket { .. }).then_some(4);
     Limit { name: "l".to_owned(), amount, span, replicas }
 }
 
@@ -22,6 +22,10 @@ fn rolling(amount: u64, millis: u32) -> Limit {
     limit(amount, Span::Rolling { millis })
 }
 
+fn bucket(amount: u64, millis: u32) -> Limit {
+    limit(amount, Span::Bucket { millis })
+}
+
 fn start(text: &str) -> i64 {
     Timestamp::parse(text).expect("a time").as_millis()
 }
@@ -31,12 +35,12 @@ fn plan(limit: Limit, text: &str, minutes: u64, gateways: usize) -> Plan {
     let window_ms = match &limit.span {
         Span::Calendar { per: Per::Minute, .. } => 60_000.0,
         Span::Calendar { .. } => 3_600_000.0,
-        Span::Rolling { millis } => f64::from(*millis),
+        Span::Rolling { millis } | Span::Bucket { millis } => f64::from(*millis),
         Span::Concurrent => 300.0,
     };
     let calls = 3.0 * limit.amount as f64 / window_ms * 1_000.0;
     let way_ms = match &limit.span {
-        Span::Rolling { millis } => u64::from(*millis / 70).min(200),
+        Span::Rolling { millis } | Span::Bucket { millis } => u64::from(*millis / 70).min(200),
         _ => 200,
     };
     let (millis, start_ms) = (minutes * 60_000, start(text));
@@ -112,6 +116,15 @@ fn a_rolling_window_is_never_overspent_whatever_goes_wrong() {
 }
 
 #[test]
+fn a_bucket_is_never_overspent_whatever_goes_wrong() {
+    never_over(120, |random| {
+        let millis = [1_000, 10_000, 60_000][random.random_range(0..3)];
+        let amount = random.random_range(1..200);
+        plan(bucket(amount, millis), "2026-11-21T12:00:20Z", 6, random.random_range(1..6))
+    });
+}
+
+#[test]
 fn calls_at_a_time_are_never_too_many_whatever_goes_wrong() {
     never_over(60, |random| {
         let limit = limit(random.random_range(1..40), Span::Concurrent);
@@ -132,18 +145,20 @@ fn without_crashes_nearly_all_of_a_calendar_is_usable() {
 }
 
 #[test]
-fn without_crashes_nearly_all_of_a_rolling_window_is_usable() {
+fn without_crashes_nearly_all_of_a_rolling_window_and_of_a_bucket_is_usable() {
     for seed in 0..12 {
         let gateways = [1, 2, 4][seed as usize % 3];
         let (amount, millis) = [(600, 60_000), (100, 10_000), (300, 60_000)][seed as usize % 3];
-        let plan = plan(rolling(amount, millis), "2026-11-21T12:55:00Z", 21, gateways);
-        let world = World::run(&plan, seed);
-        assert_eq!(world.provider.over, 0);
-        let used = world.provider.between(180_000, 1_260_000);
-        let most = amount * 1_080_000 / u64::from(millis);
-        // Of short windows the differences of the way are a larger part.
-        let least = if millis >= 60_000 { 980 } else { 965 };
-        assert!(used * 1_000 >= most * least, "seed {seed}: {used} of {most} by {gateways} in {millis} ms");
+        for limit in [rolling(amount, millis), bucket(amount, millis)] {
+            let plan = plan(limit, "2026-11-21T12:55:00Z", 21, gateways);
+            let world = World::run(&plan, seed);
+            assert_eq!(world.provider.over, 0);
+            let used = world.provider.between(180_000, 1_260_000);
+            let most = amount * 1_080_000 / u64::from(millis);
+            // Of short windows the differences of the way are a larger part.
+            let least = if millis >= 60_000 { 980 } else { 965 };
+            assert!(used * 1_000 >= most * least, "seed {seed}: {used} of {most}, {plan:?}");
+        }
     }
 }
 

@@ -98,8 +98,8 @@ pub enum Why {
     /// A path that is named before.
     #[error("`{0}` is named twice: only one of them can hold")]
     PathTwice(String),
-    /// A zone where nothing begins at midnight.
-    #[error("only windows of a day and more begin at a zone's midnight: leave it out")]
+    /// A zone where nothing goes by its clock.
+    #[error("only windows of a calendar begin by a zone's clock: leave it out")]
     ZoneOfNothing,
     /// Throttling of what comes again by itself.
     #[error("only calendar windows are throttled: of others units come again by themselves")]
@@ -141,14 +141,18 @@ pub fn compile(quotas: &[Quota], replicas: u32) -> Result<Vec<Limit>, Vec<Fault>
 }
 
 /// One limit of a configuration that stands, as it is kept. What a later rule refuses of it is kept more strictly: fail
-/// closed, in UTC.
+/// closed, in UTC, with a smaller burst.
 ///
 /// # Errors
 /// The first reason why it cannot be kept at all.
 pub fn keep(quota: &Quota, replicas: u32) -> Result<Limit, Fault> {
     let compile = |quota: &Quota, replicas| compile(std::slice::from_ref(quota), replicas);
-    let strict =
-        || Quota { away: Some(Away::FailClosed), timezone: Some(quota.zone().to_owned()), ..quota.clone() };
+    let strict = || Quota {
+        away: Some(Away::FailClosed),
+        timezone: Some(quota.zone().to_owned()),
+        burst: quota.burst.map(|burst| burst.min(quota.requests)),
+        ..quota.clone()
+    };
     let kept = compile(quota, replicas).or_else(|_| compile(&strict(), 1));
     let first = |faults: Vec<Fault>| faults.into_iter().next();
     let nothing = || Fault { pointer: String::new(), why: Why::NoWindow };
@@ -178,10 +182,15 @@ impl Quota {
             tell(format_args!("/burst"), Why::Nothing);
         }
         let (amount, span) = self.span(tell)?;
-        if self.burst.is_some() && !matches!(span, Span::Rolling { .. }) {
+        let comes_again = matches!(span, Span::Rolling { .. } | Span::Bucket { .. });
+        if self.burst.is_some() && !comes_again {
             tell(format_args!("/burst"), Why::Contradiction("only what comes again bit by bit has bursts"));
         }
-        if matches!(span, Span::Rolling { .. }) && amount > ROLLING_AMOUNT_MAX {
+        if matches!(span, Span::Rolling { .. }) && self.burst.is_some_and(|burst| burst > self.requests) {
+            let why = "no stretch of the window has more than `requests`: only a `bucket` can hold more";
+            tell(format_args!("/burst"), Why::Contradiction(why));
+        }
+        if comes_again && amount > ROLLING_AMOUNT_MAX {
             tell(format_args!("/requests"), Why::TooLarge(ROLLING_AMOUNT_MAX));
         }
         if self.weights.len() > WEIGHTS_MAX {
@@ -196,7 +205,7 @@ impl Quota {
         if self.throttle.is_some() && !calendar {
             tell(format_args!("/throttle"), Why::Throttle);
         }
-        let short = matches!(span, Span::Rolling { millis } if millis <= 60_000);
+        let short = matches!(span, Span::Rolling { millis } | Span::Bucket { millis } if millis <= 60_000);
         let estimate = match self.away {
             Some(Away::LocalEstimate) if calendar => {
                 tell(format_args!("/away"), Why::NoEstimate);
@@ -268,13 +277,25 @@ impl Quota {
             tell(format_args!("{field}"), Why::NotRolling);
             return None;
         };
-        let amount = self.burst.unwrap_or(self.requests).min(self.requests);
-        let all = self.requests.max(1);
-        // Where any stretch counts, only whole bursts fit into it; a bucket goes on filling.
-        let all = if kind == Kind::Rolling { all / amount.max(1) * amount.max(1) } else { all };
+        let (burst, all) = (self.burst.unwrap_or(self.requests), self.requests.max(1));
         // What is cut off at the end would let one come too soon.
-        let part = (u128::from(millis) * u128::from(amount)).div_ceil(u128::from(all));
-        let millis = u32::try_from(part).unwrap_or(millis);
+        let part =
+            |amount: u64, all: u64| (u128::from(millis) * u128::from(amount)).div_ceil(u128::from(all));
+        if kind == Kind::Bucket {
+            let full = u32::try_from(part(burst, all)).ok().filter(|full| *full <= ROLLING_MS_MAX);
+            let Some(full) = full else {
+                tell(
+                    format_args!("/burst"),
+                    Why::Contradiction("a bucket is full again after a day at most"),
+                );
+                return None;
+            };
+            return Some((burst, Span::Bucket { millis: full.max(1) }));
+        }
+        let amount = burst.min(self.requests);
+        // Where any stretch counts, only whole bursts fit into it.
+        let all = all / amount.max(1) * amount.max(1);
+        let millis = u32::try_from(part(amount, all)).unwrap_or(millis);
         Some((amount, Span::Rolling { millis: millis.max(ROLLING_MS_MIN) }))
     }
 

@@ -54,7 +54,7 @@ pub fn limit(limit: &Limit, has_parts: bool) -> String {
         Span::Calendar { per, zone } => {
             format!("{}/{} {}{parts}", limit.name, word(*per), zone.iana_name().unwrap_or("UTC"))
         }
-        Span::Rolling { millis } => format!("{}/{millis} ms{parts}", limit.name),
+        Span::Rolling { millis } | Span::Bucket { millis } => format!("{}/{millis} ms{parts}", limit.name),
         Span::Concurrent => format!("{}/at once{parts}", limit.name),
     }
 }

@@ -1,12 +1,10 @@
-//! Limits as gateways keep them. Whatever a provider calls its limit becomes one of three spans:
+//! Limits as gateways keep them. Whatever a provider calls its limit becomes one of four spans. Pure.
 //!
 //! * `Calendar`: units are gone once spent, all come again when the window ends;
 //! * `Rolling`: each unit comes home a window after it was spent, so that *no* stretch of that length, wherever the
 //!   provider's own window begins, has more than the limit;
+//! * `Bucket`: spent units come home one after another, evenly, as a token bucket refills;
 //! * `Concurrent`: a unit comes home when its call ends.
-//!
-//! A token bucket of `burst` units that refills `amount` a window never admits less than `burst` in each
-//! `burst × window / amount`, so it is kept as a rolling limit of that: exact in the long run, never above. Pure.
 
 use jiff::tz::TimeZone;
 
@@ -55,6 +53,11 @@ pub enum Span {
         /// The provider's window.
         millis: u32,
     },
+    /// One after another, at an even pace.
+    Bucket {
+        /// In how many milliseconds an empty one is full.
+        millis: u32,
+    },
     /// When the call ends.
     Concurrent,
 }
@@ -69,7 +72,9 @@ impl Limit {
     pub fn home_ms(&self) -> u64 {
         match self.span {
             Span::Calendar { .. } => 0,
-            Span::Rolling { millis } => u64::from(millis) + slack_ms(millis) + u64::from(millis) / 64,
+            Span::Rolling { millis } | Span::Bucket { millis } => {
+                u64::from(millis) + slack_ms(millis) + u64::from(millis) / 64
+            }
             Span::Concurrent => u64::from(CALL_MS_MAX),
         }
     }

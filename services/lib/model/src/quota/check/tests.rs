@@ -11,6 +11,7 @@ fn check(json: &str, wanted: &str) {
     let got = match compile(&[quota(json)], 2) {
         Ok(limits) => match &limits[0].span {
             Span::Rolling { millis } => format!("{} in {millis} ms", limits[0].amount),
+            Span::Bucket { millis } => format!("{} filled in {millis} ms", limits[0].amount),
             Span::Concurrent => format!("{} at a time", limits[0].amount),
             Span::Calendar { per, .. } => format!("{} per {per:?}", limits[0].amount),
         },
@@ -20,7 +21,7 @@ fn check(json: &str, wanted: &str) {
 }
 
 #[test]
-fn a_quota_becomes_one_of_three_spans() {
+fn a_quota_becomes_one_of_four_spans() {
     check(r#"{"name":"a","requests":5,"per":"minute"}"#, "5 in 60000 ms");
     check(r#"{"name":"a","requests":5,"per":"minute","kind":"calendar"}"#, "5 per Minute");
     check(r#"{"name":"a","requests":5,"per":"month","timezone":"UTC"}"#, "5 per Month");
@@ -28,10 +29,10 @@ fn a_quota_becomes_one_of_three_spans() {
     check(r#"{"name":"a","requests":60,"per":"hour","kind":"rolling"}"#, "60 in 3600000 ms");
     check(r#"{"name":"a","requests":6000,"window_secs":300}"#, "6000 in 300000 ms");
     check(r#"{"name":"a","requests":7,"kind":"concurrent"}"#, "7 at a time");
-    // A bucket of 10 that refills 100 a minute gives 10 in each 6 seconds.
-    check(r#"{"name":"a","requests":100,"per":"minute","kind":"bucket","burst":10}"#, "10 in 6000 ms");
-    check(r#"{"name":"a","requests":7,"per":"second","kind":"bucket","burst":3}"#, "3 in 429 ms");
-    check(r#"{"name":"a","requests":10,"per":"second","kind":"bucket","burst":40}"#, "10 in 1000 ms");
+    // A bucket of 10 that refills 100 a minute is full after 6 seconds.
+    check(r#"{"name":"a","requests":100,"per":"minute","kind":"bucket","burst":10}"#, "10 filled in 6000 ms");
+    check(r#"{"name":"a","requests":7,"per":"second","kind":"bucket","burst":3}"#, "3 filled in 429 ms");
+    check(r#"{"name":"a","requests":10,"per":"second","kind":"bucket","burst":40}"#, "40 filled in 4000 ms");
     check(r#"{"name":"a","requests":100,"per":"minute","burst":30}"#, "30 in 20000 ms");
 }
 
@@ -61,6 +62,14 @@ fn what_can_never_work_is_refused_where_it_stands() {
     check(
         r#"{"name":"a","requests":5,"per":"hour","burst":2}"#,
         "/0/burst: only what comes again bit by bit has bursts",
+    );
+    check(
+        r#"{"name":"a","requests":5,"window_secs":10,"burst":6}"#,
+        "/0/burst: no stretch of the window has more than `requests`: only a `bucket` can hold more",
+    );
+    check(
+        r#"{"name":"a","requests":1,"per":"minute","kind":"bucket","burst":2000}"#,
+        "/0/burst: a bucket is full again after a day at most",
     );
     check(r#"{"name":"a","requests":5}"#, "/0/per: it has no window: say `per` or `window_secs`");
     check(
