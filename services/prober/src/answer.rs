@@ -57,8 +57,8 @@ async fn ping(prober: &Prober, question: &Ping) -> Answer<Pong> {
     let began = model::Timestamp::now();
     match probe(prober, it, With::Active(key), None).await {
         Ok(seen) => {
-            observe::tell(prober, &seen, began, "ping".to_owned()).await;
-            Answer::Ok(Pong::from(&seen))
+            observe::tell(prober, it, &seen, began, "ping".to_owned()).await;
+            Answer::Ok(Pong::from(&seen.0))
         }
         Err(why) => Answer::Ok(Pong::from(&why.seen(it))),
     }
@@ -77,7 +77,7 @@ async fn test(prober: &Prober, question: &TestIntegration) -> Answer<Pong> {
         (None, None) => With::Active(key),
     };
     let it = &question.integration;
-    let seen = probe(prober, it, with, None).await.unwrap_or_else(|why| why.seen(it));
+    let seen = probe(prober, it, with, None).await.map_or_else(|why| why.seen(it), |(seen, _)| seen);
     Answer::Ok(Pong::from(&seen))
 }
 

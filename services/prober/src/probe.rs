@@ -28,6 +28,9 @@ const HEADERS_MAX: usize = 100;
 /// Characters of a detail.
 const DETAIL_CHARS_MAX: usize = 200;
 
+/// What was seen, and how long the answer took, where there was one: observations say it in whole milliseconds.
+pub(crate) type Timed = (Observed, Option<Duration>);
+
 /// Which credential to show.
 pub(crate) enum With<'a> {
     /// The key's active version, as the snapshot has it.
@@ -61,11 +64,11 @@ pub(crate) async fn probe(
     it: &Integration,
     with: With<'_>,
     every: Option<Duration>,
-) -> Result<Observed, Unasked> {
-    let mut seen = nothing_seen(it);
+) -> Result<Timed, Unasked> {
+    let (mut seen, mut took) = (nothing_seen(it), None);
     seen.requests = 1;
     seen.every_secs = every.and_then(|every| u32::try_from(every.as_secs()).ok());
-    let outcome = ask(prober, it, with, every, &mut seen).await;
+    let outcome = ask(prober, it, with, every, (&mut seen, &mut took)).await;
     seen.at = Timestamp::now();
     match outcome {
         Ok(()) => {}
@@ -76,7 +79,7 @@ pub(crate) async fn probe(
             seen.detail = Some(detail.chars().take(DETAIL_CHARS_MAX).collect());
         }
     }
-    Ok(seen)
+    Ok((seen, took))
 }
 
 fn nothing_seen(it: &Integration) -> Observed {
@@ -139,7 +142,7 @@ async fn ask(
     it: &Integration,
     with: With<'_>,
     every: Option<Duration>,
-    seen: &mut Observed,
+    (seen, took): (&mut Observed, &mut Option<Duration>),
 ) -> Result<(), Trouble> {
     let about = if matches!(with, With::Active(_)) { About::Provider } else { About::Key };
     let question = question::question(prober.catalogue, &prober.settings, it, about)
@@ -168,6 +171,7 @@ async fn ask(
     };
     seen.status_code = Some(answer.status.as_u16());
     seen.latency_ms = Some(answer.total_ms);
+    *took = Some(answer.took);
     seen.phases = Some(answer.phases);
     judged(provider, probe, &answer, fields.is_some())?;
     if Duration::from_millis(answer.total_ms.into()) > slow {

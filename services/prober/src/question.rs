@@ -73,6 +73,14 @@ pub(crate) fn endpoint(catalogue: &Catalogue, it: &Integration) -> String {
     provider.endpoint_of("GET", bare(path)).into_owned()
 }
 
+/// What a question costs, in millionths of a dollar: as much as a call, unless its provider does not count it.
+pub(crate) fn micros(catalogue: &Catalogue, it: &Integration) -> u64 {
+    let Some(provider) = provider(catalogue, it) else { return 0 };
+    let (probe, _) = asked(provider, it, About::Provider);
+    let is_free = probe.is_some_and(|probe| probe.units == 0 && it.probe.path.is_none());
+    if is_free { 0 } else { provider.request_micros(it) }
+}
+
 /// What a question takes of limits, by the strictest of all that share them.
 pub(crate) fn dues(
     catalogue: &Catalogue,
@@ -174,6 +182,18 @@ pub(crate) fn question<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_costs_as_much_as_a_call() {
+        let cost = |more: serde_json::Value| {
+            let mut it = serde_json::json!({ "id": "it", "provider": "polygon" });
+            more.as_object().expect("members").iter().for_each(|(name, value)| it[name] = value.clone());
+            micros(Catalogue::builtin(), &serde_json::from_value(it).expect("an integration"))
+        };
+        assert_eq!(cost(serde_json::json!({ "cost": { "per_request_micros": 250 } })), 250);
+        let theirs = Catalogue::builtin().get("polygon").expect("is there").cost.per_request_micros;
+        assert_eq!(cost(serde_json::json!({})), theirs);
+    }
 
     #[test]
     fn a_provider_that_this_process_does_not_know_is_not_asked_and_said() {

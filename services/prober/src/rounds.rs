@@ -232,7 +232,7 @@ async fn round(
         // Changed while it was being asked: what came of it speaks of a configuration that is no more.
         let (began, seen) = answer.filter(|_| !stop.is_cancelled())?;
         let seen = match seen {
-            Ok(seen) => Observed { every_secs: u32::try_from(paced.as_secs()).ok(), ..seen },
+            Ok((seen, took)) => (Observed { every_secs: u32::try_from(paced.as_secs()).ok(), ..seen }, took),
             Err(why) => {
                 unasked = unasked.or_else(|| (beside == 0).then_some(why));
                 if asked.is_empty() {
@@ -241,11 +241,11 @@ async fn round(
                 continue;
             }
         };
-        known.streak = known.streak.after(seen.reason.is_some());
-        if seen.reason.is_none() {
-            known.usual = seen.latency_ms.map(|ms| Duration::from_millis(ms.into()));
+        known.streak = known.streak.after(seen.0.reason.is_some());
+        if seen.0.reason.is_none() {
+            known.usual = seen.1;
         }
-        observe::tell(prober, &seen, began, question::endpoint(prober.catalogue, it)).await;
+        observe::tell(prober, it, &seen, began, question::endpoint(prober.catalogue, it)).await;
         if asked.is_empty() {
             return None;
         }

@@ -232,10 +232,7 @@ fn integration(
         timeouts: given.timeouts,
         slow_ms: slow_ms(given, provider, usual_slow_ms),
         retry: given.retry.clone(),
-        cost_micros: match given.cost.per_request_micros {
-            0 => provider.cost.per_request_micros,
-            own => own,
-        },
+        cost_micros: provider.request_micros(given),
         slot: Slot::default(),
         dialect: provider.chat_dialect(given.settings.get("dialect").and_then(serde_json::Value::as_str)),
         models: given.models.clone(),

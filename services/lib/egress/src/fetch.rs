@@ -45,6 +45,8 @@ pub struct Answer {
     pub phases: Phases,
     /// From the start to the end of the body, in milliseconds.
     pub total_ms: u32,
+    /// The same to the microsecond.
+    pub took: Duration,
     /// The address that answered.
     pub peer: Option<SocketAddr>,
 }
@@ -95,7 +97,8 @@ pub(crate) async fn fetch(
     let (phases, peer, total_ms) = (trace.connection.phases, trace.connection.peer, millis(started));
     match (read, trace.status) {
         (Ok(Read { headers, body, truncated }), Some(status)) => {
-            Ok(Answer { status, headers, body, truncated, phases, total_ms, peer })
+            let took = started.elapsed();
+            Ok(Answer { status, headers, body, truncated, phases, total_ms, took, peer })
         }
         (Ok(_), None) => {
             let error = Error::Protocol { detail: "no status".to_owned(), sent: true };

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::Provider;
 
+use model::integration::Integration;
 pub use model::price::{TokenPrice, TokensUsed};
 
 /// What a provider costs.
@@ -101,6 +102,15 @@ pub struct TokenFields {
 }
 
 impl Provider {
+    /// What one request of an integration costs before its tokens, in millionths of a dollar: by its own word, else by the
+    /// catalogue's.
+    pub fn request_micros(&self, it: &Integration) -> u64 {
+        match it.cost.per_request_micros {
+            0 => self.cost.per_request_micros,
+            own => own,
+        }
+    }
+
     /// A model's prices: by its exact name, else by its name without a date or `-latest` at its end.
     /// `None` is an unknown cost, never none.
     pub fn price_of(&self, model: &str) -> Option<&TokenPrice> {
