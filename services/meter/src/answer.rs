@@ -68,7 +68,7 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
                 model,
                 answers: sum.requests,
                 tokens: sum.tokens,
-                cost_micros: sum.cost_micros,
+                cost_micros: (sum.tokens.unpriced_answers < sum.requests).then_some(sum.cost_micros),
             })
             .collect(),
         routes: routes

@@ -46,8 +46,10 @@ pub enum Order {
     /// Drawn for each call, by their weights.
     Weighted,
     /// By what a call costs there, then by what tokens cost there.
+    #[serde(alias = "cheapest-first")]
     CheapestFirst,
     /// As they are listed, but those whose quota is nearly used up come after the others.
+    #[serde(alias = "quota-aware")]
     QuotaAware,
 }
 

@@ -305,8 +305,9 @@ pub struct ModelUse {
     pub answers: u64,
     /// What they used.
     pub tokens: Tokens,
-    /// What they cost as far as that is known, in millionths of a US dollar. `unpriced_answers` of its tokens have no known cost.
-    pub cost_micros: u64,
+    /// What they cost as far as that is known, in millionths of a US dollar: `unpriced_answers` of its tokens have no known
+    /// cost. Null where no answer has one, which is not nothing.
+    pub cost_micros: Option<u64>,
 }
 
 /// What passed in one span.
