@@ -48,7 +48,7 @@ impl Limited {
         if self.quota.is_some() { "quota_exhausted" } else { "blocked" }
     }
 
-    /// 429, with all that a caller needs to try again in time; 422 where no time would do.
+    /// 429, with all that a caller needs to try again in time, or to know that no time would do.
     pub(crate) fn problem(&self, integration: &str) -> Problem {
         let Self { quota, amount, says, left, wait, policy } = self;
         let all = says.clone().unwrap_or_else(|| amount.to_string());
@@ -68,12 +68,13 @@ impl Limited {
             }
             (None, _) => format!("the provider of integration `{integration}` wants no calls for now"),
         };
-        let (status, code, title) = match secs {
-            Some(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Limit is used up"),
-            None => (StatusCode::UNPROCESSABLE_ENTITY, "exceeds_limit", "Call is larger than a limit"),
+        let (code, title) = match secs {
+            Some(_) => ("quota_exceeded", "Limit is used up"),
+            None => ("exceeds_limit", "Call is larger than a limit"),
         };
-        let problem =
-            Problem::new(status, code, title, detail).with("integration", integration).retry_after(secs);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, title, detail)
+            .with("integration", integration)
+            .retry_after(secs);
         let Some(name) = quota else { return problem };
         let mut now = Vec::new();
         item(&mut now, &begins(name), *left, secs);
