@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use jiff::tz::TimeZone;
-use model::ask::{Answer, CallerUse, EndpointUse, ModelUse, Refused, RouteUse, SpanUse, Usage, UsageOf};
+use model::ask::{
+    Answer, CallerUse, EndpointUse, Latency, ModelUse, Refused, RouteUse, SpanUse, Usage, UsageOf,
+};
 use model::integration::Window;
 use model::subject;
 use store::{Step, Totals};
@@ -69,6 +71,9 @@ async fn usage(meter: &Meter, question: UsageOf) -> anyhow::Result<Usage> {
                 answers: sum.requests,
                 tokens: sum.tokens,
                 cost_micros: (sum.tokens.unpriced_answers < sum.requests).then_some(sum.cost_micros),
+                request_bytes: sum.request_bytes,
+                response_bytes: sum.response_bytes,
+                latency: Latency::of(&sum.latency),
             })
             .collect(),
         routes: routes

@@ -29,7 +29,7 @@ use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
 use super::merge;
 use super::operate;
-use super::record::{Account, Entry, Mark};
+use super::record::{Account, Asked, Entry, Mark};
 use crate::Inner as Gateway;
 use crate::body::{Fate, Inbound, Refused};
 use crate::breaker::Permit;
@@ -465,6 +465,7 @@ pub(super) fn account(call: &Call, integration: &Integration, below: &str) -> Ac
         route,
         quota: Slot::default(),
         reads,
+        asked: Asked::default(),
     })
 }
 

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use egress::lane;
 use http::response::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use model::health::Reason;
+use model::usage::ModelCount;
 use tokio::time::Instant;
 
 use super::recall::Place;
@@ -38,6 +41,16 @@ pub(crate) struct Entry {
     pub(crate) quota: Slot,
     /// How what a language model used is read; nothing where none is asked.
     pub(crate) reads: Option<Arc<Rules>>,
+    /// What its model is counted with, where one is.
+    pub(crate) asked: Asked,
+}
+
+/// What was asked of a language model, known before it is known which one answered.
+#[derive(Default)]
+pub(crate) struct Asked {
+    request_bytes: AtomicU64,
+    /// Until the answer's head, in microseconds and one; 0: there was none.
+    took_us: AtomicU64,
 }
 
 impl Account {
@@ -59,6 +72,23 @@ impl Deref for Account {
 
     fn deref(&self) -> &Entry {
         &self.0
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn note(&self, call: &Attempted) {
+        let took_us = u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX - 1);
+        self.request_bytes.store(call.request_bytes, Relaxed);
+        self.took_us.store(took_us + 1, Relaxed);
+    }
+
+    fn add_to(&self, count: &mut ModelCount) {
+        count.request_bytes = self.request_bytes.load(Relaxed);
+        if let Some(took_us) = self.took_us.load(Relaxed).checked_sub(1) {
+            count.latency.add(took_us);
+        }
     }
 }
 
@@ -91,8 +121,11 @@ impl Mark {
     pub(crate) fn end(&mut self, sent: bool, reason: Option<Reason>, status: Option<u16>) -> u64 {
         self.told = true;
         self.call = Attempted { sent, reason, status, took: lane::now() - self.started, ..self.call };
-        let Entry { live, endpoint, .. } = &*self.account;
+        let Entry { live, endpoint, reads, asked, .. } = &*self.account;
         live.attempted(self.account.whose(), &self.call);
+        if reads.is_some() && status.is_some() {
+            asked.note(&self.call);
+        }
         if let Some(number) = self.sent.take() {
             let good = reason.is_none().then_some(&**endpoint);
             live.waited(number, status.is_some(), good);
@@ -173,8 +206,10 @@ impl Watched {
         let (live, whose) = (&self.account.live, self.account.whose());
         live.ended(whose, self.bytes, broke_off);
         // Also of an answer that broke off: what was used until then is paid for.
-        let used = self.tokens.take().and_then(|tokens| tokens.end());
-        if let Some(used) = &used {
+        let mut used = self.tokens.take().and_then(|tokens| tokens.end());
+        if let Some(used) = &mut used {
+            used.count.response_bytes = self.bytes;
+            self.account.asked.add_to(&mut used.count);
             live.used(whose, used);
         }
         self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens));

@@ -51,6 +51,8 @@ async fn streamed_or_not_the_same_is_told_and_nothing_of_the_bytes_changes() {
         for count in message.decode::<UsageCounted>().expect("usage").data.counts {
             for model in &count.models {
                 assert_eq!(model.model, "gpt-4o-mini");
+                assert!(model.request_bytes >= 2 && model.response_bytes >= WHOLE.len() as u64, "{model:?}");
+                assert!(!model.latency.is_empty(), "{model:?}");
                 answers += model.answers;
             }
             cost += count.cost_micros;

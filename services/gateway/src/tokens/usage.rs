@@ -93,6 +93,7 @@ impl Usage {
             answers: 1,
             tokens: tokens(used, cost_micros.is_some()),
             cost_micros: cost_micros.unwrap_or(0),
+            ..ModelCount::default()
         };
         // Of an answer that did not say what it used no name is missing in a table of prices.
         let unpriced = (known.is_none() && cost_micros.is_none() && self.is_told()).then(|| name.to_owned());

@@ -123,6 +123,15 @@ pub struct ModelCount {
     pub tokens: Tokens,
     /// What they cost, in millionths of a US dollar.
     pub cost_micros: u64,
+    /// Bytes of their questions' bodies. Absent: none were counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub request_bytes: u64,
+    /// Bytes of their bodies. Absent: none were counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub response_bytes: u64,
+    /// The times to their heads, as [`Count::latency`] has them.
+    #[serde(default, skip_serializing_if = "Sketch::is_empty")]
+    pub latency: Sketch,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -195,6 +204,9 @@ impl Count {
         place.answers = place.answers.saturating_add(more.answers);
         place.tokens.add(&more.tokens);
         place.cost_micros = place.cost_micros.saturating_add(more.cost_micros);
+        place.request_bytes = place.request_bytes.saturating_add(more.request_bytes);
+        place.response_bytes = place.response_bytes.saturating_add(more.response_bytes);
+        place.latency.merge(&more.latency);
     }
 }
 
@@ -212,6 +224,7 @@ mod tests {
                 answers: 1,
                 tokens,
                 cost_micros: 2,
+                ..ModelCount::default()
             });
         }
         assert_eq!(count.models.len(), MODELS_MAX);

@@ -308,6 +308,15 @@ pub struct ModelUse {
     /// What they cost as far as that is known, in millionths of a US dollar: `unpriced_answers` of its tokens have no known
     /// cost. Null where no answer has one, which is not nothing.
     pub cost_micros: Option<u64>,
+    /// Bytes of questions' bodies.
+    #[serde(default)]
+    pub request_bytes: u64,
+    /// Bytes of answers' bodies.
+    #[serde(default)]
+    pub response_bytes: u64,
+    /// How long answers took to begin; null when none was timed.
+    #[serde(default)]
+    pub latency: Option<Latency>,
 }
 
 /// What passed in one span.

@@ -189,7 +189,12 @@ async fn latencies_reasons_and_tokens_add_up(Fresh { store, .. }: Fresh) {
         with.reasons.insert(Reason::Timeout, 2);
         let tokens = Tokens { input_tokens: 7, unpriced_answers: 1, ..Tokens::default() };
         with.tokens = tokens;
-        with.add_model(&ModelCount { model: "other".to_owned(), answers: 1, tokens, cost_micros: 0 });
+        with.add_model(&ModelCount {
+            model: "other".to_owned(),
+            answers: 1,
+            tokens,
+            ..ModelCount::default()
+        });
         let from = Timestamp::from_millis(time("2026-11-21T10:00:30Z").as_millis() + minute * MINUTE_MS);
         let usage = counted("polygon", from, vec![with, count("/b", "user:bob", 1)]);
         store.count(&[(event(&format!("u{n}")), usage)], &Plans::new()).await.unwrap();

@@ -71,7 +71,13 @@ mod tests {
     fn tokens_beyond_are_billed_by_their_share() {
         let plan = Plan { per_month_micros: 0, included_requests: None, included_tokens: Some(100) };
         let tokens = Tokens { input_tokens: 60, output_tokens: 20, ..Tokens::default() };
-        let model = ModelCount { model: "m".to_owned(), answers: 1, tokens, cost_micros: 800 };
+        let model = ModelCount {
+            model: "m".to_owned(),
+            answers: 1,
+            tokens,
+            cost_micros: 800,
+            ..ModelCount::default()
+        };
         let count = Count { requests: 1, cost_micros: 803, models: vec![model], ..Count::default() };
         let mut sofar = Sofar::default();
         assert_eq!(bill(Some(&plan), &mut sofar, &count).cost_micros, 3);

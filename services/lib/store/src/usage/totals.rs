@@ -127,6 +127,9 @@ impl Totals {
     /// Adds what a model used, which cost so much.
     pub(super) fn add_model(&mut self, model: &ModelCount, cost_micros: u64) {
         self.requests += model.answers;
+        self.request_bytes += model.request_bytes;
+        self.response_bytes += model.response_bytes;
+        self.latency.merge(&model.latency);
         self.cost_micros += cost_micros;
         self.tokens.add(&model.tokens);
     }
