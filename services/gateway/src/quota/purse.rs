@@ -63,7 +63,7 @@ enum Home {
     /// A window after they were spent.
     Later(Ring),
     /// One after another.
-    Evenly(Drip),
+    Evenly(Box<Drip>),
     /// When the call ends.
     WhenSettled,
 }
@@ -114,7 +114,7 @@ impl Purse {
         let home = match limit.span {
             Span::Calendar { .. } => Home::Never { flying: AtomicU64::new(0) },
             Span::Rolling { millis } => Home::Later(Ring::new(u64::from(millis) + slack_ms(millis))),
-            Span::Bucket { millis } => Home::Evenly(Drip::new(millis)),
+            Span::Bucket { millis } => Home::Evenly(Box::new(Drip::new(millis))),
             Span::Concurrent => Home::WhenSettled,
         };
         Self {
@@ -171,10 +171,7 @@ impl Purse {
                 self.come_home(home);
                 slot
             }
-            Home::Evenly(drip) => {
-                drip.spend(units, self.balance(), now_ms);
-                low(now_ms)
-            }
+            Home::Evenly(drip) => drip.spend(units, self.balance(), now_ms),
             Home::Never { .. } | Home::WhenSettled => 0,
         };
         Ticket { units, window, slot, is_low }
@@ -211,14 +208,13 @@ impl Purse {
             }
             Home::Evenly(drip) => {
                 if spare > 0 {
-                    let age_ms = u64::from(low(now_ms()).wrapping_sub(slot));
-                    self.come_home(drip.unspend(spare, self.balance(), age_ms));
+                    self.come_home(drip.unspend(spare, slot));
                 }
                 if more > 0 {
-                    let taken = self.withdraw(more);
-                    drip.spend(taken, self.balance(), now_ms());
+                    let (taken, now_ms) = (self.withdraw(more), now_ms());
+                    drip.spend(taken, self.balance(), now_ms);
                     more -= taken;
-                    drip.owe(more, self.balance());
+                    drip.owe(more, self.balance(), now_ms);
                 }
             }
             Home::WhenSettled => {
@@ -238,7 +234,7 @@ impl Purse {
                 let (_, home) = ring.spend(over, now_ms);
                 self.come_home(home);
             }
-            Home::Evenly(drip) if over > 0 => drip.spend(over, self.balance(), now_ms),
+            Home::Evenly(drip) if over > 0 => drop(drip.spend(over, self.balance(), now_ms)),
             _ => {}
         }
         over
@@ -348,7 +344,11 @@ impl Purse {
 
     /// Puts in what was granted. What was used beyond all that was there is paid first.
     pub(crate) fn deposit(&self, units: u64) {
-        let paid = if self.home.flying().is_some() { self.pay(units) } else { 0 };
+        let paid = match &self.home {
+            Home::Never { .. } => self.pay(units),
+            Home::Evenly(drip) => drip.pay(units),
+            Home::Later(_) | Home::WhenSettled => 0,
+        };
         self.add(units - paid);
     }
 
@@ -457,12 +457,6 @@ impl Purse {
             }
         }
     }
-}
-
-/// The lower half of a moment: enough to tell how long ago it was.
-#[expect(clippy::cast_possible_truncation, reason = "as said")]
-const fn low(now_ms: u64) -> u32 {
-    now_ms as u32
 }
 
 #[cfg(test)]

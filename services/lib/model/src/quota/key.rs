@@ -54,7 +54,8 @@ pub fn limit(limit: &Limit, has_parts: bool) -> String {
         Span::Calendar { per, zone } => {
             format!("{}/{} {}{parts}", limit.name, word(*per), zone.iana_name().unwrap_or("UTC"))
         }
-        Span::Rolling { millis } | Span::Bucket { millis } => format!("{}/{millis} ms{parts}", limit.name),
+        Span::Rolling { millis } => format!("{}/{millis} ms{parts}", limit.name),
+        Span::Bucket { millis } => format!("{}/{millis} ms bucket{parts}", limit.name),
         Span::Concurrent => format!("{}/at once{parts}", limit.name),
     }
 }
@@ -84,7 +85,7 @@ pub fn parse(key: &str) -> Option<Named> {
     let (before, last) = name.rsplit_once(' ')?;
     let (limit, first) = before.rsplit_once('/')?;
     let window = match last {
-        "ms" | "once" => None,
+        "ms" | "once" | "bucket" => None,
         zone => Some((PERS.into_iter().find(|per| word(*per) == first)?, zone.to_owned())),
     };
     Some(Named { owner, limit: limit.to_owned(), window, part })
@@ -130,6 +131,7 @@ mod tests {
         let spans = [
             (Span::Calendar { per: Per::Day, zone }, Some((Per::Day, "America/New_York".to_owned()))),
             (Span::Rolling { millis: 1_500 }, None),
+            (Span::Bucket { millis: 1_500 }, None),
             (Span::Concurrent, None),
         ];
         for (span, window) in spans {
