@@ -5,10 +5,10 @@
 
 use model::ask::{LeasedUse, PARTS_TOLD_MAX, PartUse, QuotaUse, Source, UsageOf};
 use model::forecast::{Forecast, Missing};
-use model::integration::{Ratio, Window};
+use model::integration::Window;
 use model::quota::clock::Now;
 use model::quota::ledger::Ledger;
-use model::quota::{Kind, Limit, Quota, Span, keep, key};
+use model::quota::{Kind, Limit, Quota, Span, Unit, keep, key};
 use model::{IntegrationId, KeyId, Timestamp};
 
 use crate::shared::{REPLICAS, Shared, shared};
@@ -58,20 +58,21 @@ pub(crate) async fn stands(
     let Ok(limit) = keep(quota, REPLICAS) else { return Ok(None) };
     let snapshot = meter.snapshot.borrow().clone();
     let all = snapshot.iter().flat_map(|snapshot| snapshot.integrations.values());
-    let Some(Shared { ledger: key, integrations: of, amount }) = shared(all, id, with, quota) else {
+    let Some(Shared { ledger: key, integrations: of, amount, .. }) = shared(all, id, with, quota) else {
         return Ok(None);
     };
     let has_parts = quota.scope.has_parts();
     // What several integrations share is the smallest of what they say, as the ledger knows it.
     let ledger = meter.ledgers.of(&key).filter(|_| !has_parts);
     let amount = ledger.as_ref().map_or(amount, |ledger| ledger.limit.min(amount));
-    let leased = ledger.as_ref().map(|ledger| standing(ledger, &limit, amount, quota.near, now));
+    let is_calendar = matches!(limit.span, Span::Calendar { .. });
+    let leased = ledger.as_ref().map(|ledger| standing(ledger, &limit, quota, amount, now));
     let mut parts = if has_parts { parts(meter, quota, &limit, id, now) } else { Vec::new() };
     parts.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.part.cmp(&b.part)));
     let parts_total = parts.len() as u64;
     parts.truncate(PARTS_TOLD_MAX);
-    let is_calendar = matches!(limit.span, Span::Calendar { .. });
-    let per = quota.per.filter(|per| *per != Window::Second && quota.counts_calls());
+    let is_bucket = matches!(limit.span, Span::Bucket { .. });
+    let per = quota.per.filter(|per| *per != Window::Second && quota.counts_calls() && !is_bucket);
     // Of what comes again one by one the ledger knows better than a window of the clock.
     let per = per.filter(|_| is_calendar || leased.is_none() && !matches!(limit.span, Span::Concurrent));
     if !is_kept && per.is_none() {
@@ -125,7 +126,7 @@ fn parts(meter: &Meter, quota: &Quota, limit: &Limit, id: &IntegrationId, now: T
     let Some(key) = key::of(id.as_str(), &key::limit(limit, true), None) else { return Vec::new() };
     let all = meter.ledgers.parts_of(&key).into_iter();
     let told =
-        all.map(|(part, ledger)| PartUse { part, ..standing(&ledger, limit, limit.amount, quota.near, now) });
+        all.map(|(part, ledger)| PartUse { part, ..standing(&ledger, limit, quota, limit.amount, now) });
     told.filter(|part| part.used > 0 || part.leased.held > 0).collect()
 }
 
@@ -147,14 +148,18 @@ fn unsupported() -> Forecast {
 }
 
 /// What a ledger says at a moment. Of a window that is over, or of none, nothing.
-fn standing(ledger: &Ledger, limit: &Limit, amount: u64, near: Ratio, at: Timestamp) -> PartUse {
+fn standing(ledger: &Ledger, limit: &Limit, quota: &Quota, amount: u64, at: Timestamp) -> PartUse {
+    let near = quota.near;
     let limit = Limit { amount, ..limit.clone() };
     let at_once = Now::exactly(at, 0);
     let now = Ledger::now(Some(ledger), &limit, &at_once);
     let ledger = now.unwrap_or_else(|_| Ledger::new(&limit, ledger.window));
     let told = ledger.told(at);
     let spent = told.spent.saturating_add(told.elsewhere);
-    let used = ledger.in_use(at).max(spent).saturating_add(told.lost).min(amount);
+    // Where each call is one unit of a calendar, what is held and not spent can be spent.
+    let is_exact = !limit.renews() && quota.unit == Unit::Requests && quota.weights.is_empty();
+    let in_use = if is_exact { 0 } else { ledger.in_use(at) };
+    let used = in_use.max(spent).saturating_add(told.lost).min(amount);
     PartUse {
         part: String::new(),
         used,

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use metrics::gauge;
-use model::Timestamp;
 use model::ask::QuotaUse;
 use model::integration::Integration;
+use model::quota::{Quota, Scope};
+use model::{KeyId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::Meter;
@@ -35,12 +36,22 @@ pub(crate) async fn sweep(meter: Meter, stopping: CancellationToken) -> anyhow::
 async fn once(meter: &Meter, now: Timestamp) -> anyhow::Result<()> {
     meter.store.notices_purge(now.minus(REMEMBERED)).await?;
     let snapshot = meter.snapshot.borrow().clone();
+    // What several share is reckoned once a round.
+    let mut known: Vec<(&KeyId, &Quota, QuotaUse)> = Vec::new();
     for integration in snapshot.iter().flat_map(|snapshot| snapshot.integrations.values()) {
         // What each caller has by itself has no figure of its own here.
         for quota in integration.quotas.iter().filter(|quota| !quota.scope.has_parts()) {
-            let of = (&integration.id, integration.key.as_ref());
-            if let Some(Stands { told, .. }) = stands(meter, of, quota, true, now).await? {
+            let key = integration.key.as_ref();
+            let sharing = key.filter(|_| quota.scope == Scope::Credential);
+            if let Some((_, _, told)) =
+                known.iter().find(|(of, same, _)| sharing == Some(of) && *same == quota)
+            {
+                show(integration, told);
+            } else if let Some(Stands { told, .. }) =
+                stands(meter, (&integration.id, key), quota, true, now).await?
+            {
                 show(integration, &told);
+                known.extend(sharing.map(|key| (key, quota, told)));
             }
         }
     }

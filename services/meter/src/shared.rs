@@ -15,9 +15,11 @@ pub(crate) const REPLICAS: u32 = 4;
 pub(crate) struct Shared {
     /// The key of its ledger.
     pub(crate) ledger: String,
-    /// Its integration, and those with which it is shared, by their names.
+    /// Its integration, and those with which it is shared and whose calls all count, by their names.
     pub(crate) integrations: Vec<IntegrationId>,
-    /// The smallest of what they say.
+    /// The smallest of what they allow in a window.
+    pub(crate) requests: u64,
+    /// The smallest of what they keep: with a burst, that.
     pub(crate) amount: u64,
 }
 
@@ -28,18 +30,19 @@ pub(crate) fn shared<'a>(
     with: Option<&KeyId>,
     quota: &Quota,
 ) -> Option<Shared> {
-    let own = ledger_of(id, with, quota)?;
-    let mut shared = Shared { ledger: own, integrations: vec![id.clone()], amount: quota.requests };
+    let (ledger, amount) = kept(id, with, quota)?;
+    let mut shared = Shared { ledger, integrations: vec![id.clone()], requests: quota.requests, amount };
     if quota.scope == Scope::Credential && with.is_some() {
         for other in all.filter(|other| other.id != *id && other.key.as_ref() == with) {
-            let same = |theirs: &&Quota| {
-                theirs.scope == Scope::Credential
-                    && theirs.unit == quota.unit
-                    && ledger_of(&other.id, with, theirs).as_ref() == Some(&shared.ledger)
+            let same = |theirs: &Quota| {
+                let is_same = theirs.scope == Scope::Credential && theirs.unit == quota.unit;
+                let (ledger, amount) = kept(&other.id, with, theirs).filter(|_| is_same)?;
+                (ledger == shared.ledger).then_some((theirs.requests, amount, theirs.counts_calls()))
             };
-            if let Some(theirs) = other.quotas.iter().find(same) {
-                shared.amount = shared.amount.min(theirs.requests);
-                shared.integrations.push(other.id.clone());
+            if let Some((requests, amount, counts)) = other.quotas.iter().find_map(same) {
+                shared.requests = shared.requests.min(requests);
+                shared.amount = shared.amount.min(amount);
+                shared.integrations.extend(counts.then(|| other.id.clone()));
             }
         }
         shared.integrations.sort();
@@ -47,9 +50,11 @@ pub(crate) fn shared<'a>(
     Some(shared)
 }
 
-fn ledger_of(id: &IntegrationId, with: Option<&KeyId>, quota: &Quota) -> Option<String> {
-    let limit = key::limit(&keep(quota, REPLICAS).ok()?, false);
-    key::of(&key::owner(id, with, quota.scope), &limit, None)
+/// The key of a limit's ledger, and how much it holds.
+fn kept(id: &IntegrationId, with: Option<&KeyId>, quota: &Quota) -> Option<(String, u64)> {
+    let limit = keep(quota, REPLICAS).ok()?;
+    let key = key::of(&key::owner(id, with, quota.scope), &key::limit(&limit, false), None)?;
+    Some((key, limit.amount))
 }
 
 #[cfg(test)]

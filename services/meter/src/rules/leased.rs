@@ -140,9 +140,19 @@ impl Ledgers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The share of a limit that is in use, as its ledger says; 0 where there is none.
-    pub(super) fn share_of(&self, key: &str, at: Timestamp) -> f64 {
-        self.lock().get(key).map_or(0.0, |(named, ledger)| share_at(named, ledger, at))
+    /// The share of a calendar's window that was spent or is lost, as its ledger says; 0 where there is none. What gateways
+    /// hold and have not spent is not used.
+    pub(super) fn spent_of(&self, key: &str, at: Timestamp) -> f64 {
+        let all = self.lock();
+        let Some((named, ledger)) = all.get(key) else { return 0.0 };
+        match span_of(named, at) {
+            Some(span) if span.from.as_millis() == ledger.window => {
+                let told = ledger.told(at);
+                let gone = told.spent.saturating_add(told.elsewhere).saturating_add(told.lost);
+                whole(gone.min(ledger.limit)) / whole(ledger.limit).max(1.0)
+            }
+            _ => 0.0,
+        }
     }
 
     /// What rules find in the ledgers at a moment.

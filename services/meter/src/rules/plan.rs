@@ -10,7 +10,7 @@ use model::alert::Severity;
 use model::budget::{Budget, Scope};
 use model::id::Slug;
 use model::integration::{Integration, Ratio, Window};
-use model::quota::Quota;
+use model::quota::{Kind, Quota};
 use model::rule::{Rule, RuleKind};
 use store::Facet;
 
@@ -143,7 +143,7 @@ fn quotas(book: &Book, rule: &Rule) -> Vec<Check> {
         let (target, _) = of_integration(integration);
         let near = rule.threshold.unwrap_or_else(|| share(quota.near));
         let threshold = if rule.kind == RuleKind::Exhausted { 1.0 } else { near };
-        let (limit, ledger, zone) = (shared.amount, shared.ledger, quota.zone().to_owned());
+        let (limit, ledger, zone) = (shared.requests, shared.ledger, quota.zone().to_owned());
         Some(Check {
             rule: rule.clone(),
             target: Target {
@@ -161,10 +161,12 @@ fn quotas(book: &Book, rule: &Rule) -> Vec<Check> {
     checks.collect()
 }
 
-/// Whether counted calls say how far a limit is used. Of the others not every call counts, or not as one; and a second is
-/// shorter than what is recorded.
+/// Whether counted calls say how far a limit is used. Of the others not every call counts, or not as one; a second is
+/// shorter than what is recorded; and of a bucket more than a window's worth can go in one.
 pub(super) fn is_counted(quota: &Quota) -> bool {
-    quota.per.is_some_and(|per| per != Window::Second) && quota.counts_calls()
+    quota.per.is_some_and(|per| per != Window::Second)
+        && quota.counts_calls()
+        && quota.kind != Some(Kind::Bucket)
 }
 
 fn calls(rule: &Rule, integration: &Integration) -> Check {

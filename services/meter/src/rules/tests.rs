@@ -6,6 +6,9 @@ use std::time::Duration;
 use bus::{Bucket, Supervised};
 use model::config::Kind;
 use model::health::{Health, HealthChanged};
+use model::integration::Window;
+use model::quota::ledger::{Holder, Lease, Ledger};
+use model::quota::{Quota, keep, key};
 use model::rule::{Rule, TestRule, built_in};
 use model::usage::{Count, UsageCounted};
 use model::{EventId, IntegrationId, ProviderId, Timestamp};
@@ -193,6 +196,38 @@ async fn a_limit_that_integrations_share_by_their_key_is_told_once_for_the_calls
     let asked = TestRule { rule: rule(only_b), window: model::period::Period::hours(2), at };
     let tested = super::trial::test(&house.meter, asked).await.expect("a dry run");
     assert_eq!((tested.targets, tested.fired), (1, 1), "{tested:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_holds_and_has_not_spent_is_not_used() {
+    let day = json!({"name": "day", "requests": 20, "per": "day", "timezone": "UTC"});
+    let house = House::start(&[configured(&json!([day]))]).await;
+    let at = Timestamp::now();
+    let quota: Quota = serde_json::from_value(day).expect("a quota");
+    let limit = keep(&quota, 4).expect("can be kept");
+    let key = key::of("poly", &key::limit(&limit, false), None).expect("short");
+    let from = crate::window::at(at, Window::Day, "UTC").from;
+    let write = |spent: u64| {
+        // All of it is leased, and its holder would like to have more.
+        let mut ledger = Ledger::new(&limit, from.as_millis());
+        let lease = Lease { granted: 20, spent, until: at.as_millis(), wants: 60, ..Lease::default() };
+        ledger.holders.insert(Holder::new("g0", 1), lease);
+        let value = serde_json::to_value(ledger).expect("JSON");
+        house.meter.ledgers.begin([(key.clone(), value)].into_iter());
+    };
+    let look = async || {
+        let mut term = Term::begin(&house.meter, at).await.expect("begins");
+        term.round(&house.meter, at).await.expect("looks");
+        house.fingerprints().await
+    };
+    write(13);
+    assert!(look().await.is_empty(), "seven are left");
+    let stands = crate::limits::stands(&house.meter, (&integration(), None), &quota, true, at).await;
+    let told = stands.expect("the database answers").expect("is known").told;
+    assert_eq!((told.used, told.left), (13, 7));
+    write(20);
+    let told = look().await;
+    assert_eq!(told.len(), 2, "near and used up: {told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

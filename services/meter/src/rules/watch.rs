@@ -309,7 +309,7 @@ fn reading(check: &Check, sums: &Sums, slow: &Slow, ledgers: &Ledgers, at: Times
     let spans: Vec<Sum> = spans.into_iter().map(|span| of(&check.source, span, sums)).collect();
     match (check.figure.read(&spans), &check.figure) {
         (Reading::Value(counted), Figure::Used { ledger, .. }) => {
-            Reading::Value(counted.max(ledgers.share_of(ledger, at)))
+            Reading::Value(counted.max(ledgers.spent_of(ledger, at)))
         }
         (reading, _) => reading,
     }
