@@ -63,7 +63,7 @@ pub(crate) fn integration<'a>(
     plans::check(it, provider)?;
     let before = config.integrations.get(&it.id).map(|kept| &kept.body);
     models::check(it, provider, before)?;
-    models::counted(it, provider)?;
+    models::counted(it, provider, before)?;
     bounds(it)?;
     if let Some(key) = &it.key {
         let kept = config.keys.get(key).ok_or_else(|| {

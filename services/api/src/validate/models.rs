@@ -3,7 +3,7 @@
 use catalogue::Provider;
 use model::integration::Integration;
 use model::price::TokenPrice;
-use model::quota::Unit;
+use model::quota::{Quota, Unit};
 use runtime::{Problem, alike};
 
 use super::within;
@@ -33,7 +33,8 @@ pub(super) fn check(
             );
             return Err(Problem::validation(pointer, detail));
         }
-        let is_kept = before.is_some_and(|before| before.models.get(asked) == Some(theirs));
+        let is_kept = before
+            .is_some_and(|before| before.provider == it.provider && before.models.get(asked) == Some(theirs));
         if let Some(provider) = provider.filter(|_| !is_kept)
             && !is_priced(it, provider, theirs)
         {
@@ -58,14 +59,20 @@ fn is_priced(it: &Integration, provider: &Provider, model: &str) -> bool {
         || TokenPrice::find(&it.cost.prices, model).or_else(|| provider.price_of(model)).is_some()
 }
 
-/// Checks that limits of tokens stand where tokens are counted.
-pub(super) fn counted(it: &Integration, provider: Option<&Provider>) -> Result<(), Problem> {
-    if provider.is_some_and(|provider| provider.cost.tokens.is_some()) {
+/// Checks that limits of tokens stand where tokens are counted. What stands is let stand, and of a custom provider nothing
+/// is known.
+pub(super) fn counted(
+    it: &Integration,
+    provider: Option<&Provider>,
+    before: Option<&Integration>,
+) -> Result<(), Problem> {
+    if provider.is_none_or(|provider| provider.cost.tokens.is_some()) {
         return Ok(());
     }
-    match it.quotas.iter().position(|quota| quota.unit != Unit::Requests) {
+    let is_new = |quota: &Quota| !before.is_some_and(|before| before.quotas.contains(quota));
+    match it.quotas.iter().position(|quota| quota.unit != Unit::Requests && is_new(quota)) {
         Some(n) => {
-            let detail = "answers of this provider say nothing of tokens, so that no call would count";
+            let detail = "this provider has no tokens: its answers say nothing of them";
             Err(Problem::validation(format!("/quotas/{n}/unit"), detail))
         }
         None => Ok(()),
@@ -83,7 +90,7 @@ mod tests {
     fn refused(body: Value, before: Option<&Integration>) -> Option<String> {
         let it: Integration = serde_json::from_value(body).expect("an integration");
         let provider = Catalogue::builtin().get(it.provider.as_str());
-        let outcome = check(&it, provider, before).and_then(|()| counted(&it, provider));
+        let outcome = check(&it, provider, before).and_then(|()| counted(&it, provider, before));
         outcome.err().map(|problem| serde_json::to_value(problem).expect("JSON").to_string())
     }
 

@@ -223,7 +223,9 @@ impl Walk<'_> {
                 let worth = n < tries && (at_once || is_worth_repeating(member, &failure));
                 let stop = self.stop(&failure, &body);
                 self.exhausted.add(self.exhausted.attempts.len(), member, failure);
-                self.in_trouble();
+                if !at_once {
+                    self.in_trouble();
+                }
                 if let Some(note) = stop {
                     self.exhausted.note = Some(note);
                     return End::Exhausted;

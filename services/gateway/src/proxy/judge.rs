@@ -28,7 +28,7 @@ pub(crate) const HELD_BYTES_MAX: usize = 64 * 1024;
 const HOLD_MS: u64 = 5_000;
 /// What is taken of a good answer before it goes on, in bytes: all of it, where that is known to be no more.
 const BEGINNING_BYTES_MAX: usize = 16 * 1024;
-/// How long it is waited for where it is not here, in milliseconds.
+/// How long it is waited for where it is not here, in milliseconds. It counts as time to the answer's beginning.
 const BEGINNING_MS: u64 = 50;
 
 /// An answer with what it means.

@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Asked {
     request_bytes: AtomicU64,
-    /// Until the answer's head, in microseconds and one; 0: there was none.
+    /// Until the answer had begun, in microseconds and one; 0: there was none.
     took_us: AtomicU64,
 }
 

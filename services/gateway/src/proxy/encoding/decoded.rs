@@ -36,14 +36,18 @@ pub(super) fn fit(response: Response<Body>, accepts: HeaderValue) -> Response<Bo
         head.headers.remove(name);
     }
     head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-    // The same document in other bytes.
-    if let Some(tag) = head.headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))
-        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
-    {
-        head.headers.insert(ETAG, weak);
-    }
+    weaken(&mut head.headers);
     let decoded = Decoded { inner, decoder: Some(Decoder::new(coding)), ready: VecDeque::new() };
     Response::from_parts(head, Body::Decoded(Box::new(decoded)))
+}
+
+/// The same document in other bytes: its tag says no more than that.
+pub(super) fn weaken(headers: &mut HeaderMap) {
+    if let Some(tag) = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+    {
+        headers.insert(ETAG, weak);
+    }
 }
 
 impl HttpBody for Decoded {

@@ -10,19 +10,20 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, VARY};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tokio::task::spawn_blocking;
 
+use super::decoded::weaken;
 use super::{Coding, Weight, accepted};
 use crate::body::Body;
 
 /// Smaller ones gain nothing, in bytes.
 const BYTES_MIN: u64 = 1024;
-/// Larger ones are compressed beside the calls, in bytes: this takes a millisecond.
-const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// Larger ones are compressed beside the calls, in bytes: this takes a part of a millisecond.
+const AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// How hard brotli tries: as fast as gzip does, and better.
 const BROTLI_QUALITY: u32 = 4;
 const BROTLI_WINDOW_BITS: u32 = 19;
@@ -56,6 +57,8 @@ pub(super) async fn shrink(response: Response<Body>, accepts: HeaderValue) -> Re
         Ok(plain) => plain.to_bytes(),
         Err(error) => {
             tracing::warn!(%error, "An answer that is written here broke off: {error}.");
+            head.status = StatusCode::BAD_GATEWAY;
+            head.headers.remove(CONTENT_LENGTH);
             Bytes::new()
         }
     };
@@ -70,6 +73,7 @@ pub(super) async fn shrink(response: Response<Body>, accepts: HeaderValue) -> Re
         return Response::from_parts(head, Body::whole(plain));
     };
     head.headers.remove(CONTENT_LENGTH);
+    weaken(&mut head.headers);
     head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     Response::from_parts(head, Body::whole(small.into()))
 }
