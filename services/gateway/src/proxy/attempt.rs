@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::admit::Call;
 use super::converse::{Listener, Shape, Voice};
 use super::dress::dress;
+use super::echo::Veiled;
 use super::join;
 use super::judge::{Judged, judge};
 use super::key::{Ready, Unfit, key};
@@ -56,7 +57,7 @@ pub(crate) struct Answer {
     /// What is held of its body.
     pub(crate) held: Bytes,
     /// The rest.
-    pub(crate) rest: Option<egress::Body>,
+    pub(crate) rest: Option<Veiled>,
     /// Whose call it was.
     pub(crate) account: Account,
     /// In which other words it goes to the caller.
@@ -410,7 +411,7 @@ impl Sent {
                     judged,
                     account.clone(),
                     mark,
-                    key.as_deref(),
+                    key.as_ref(),
                     listener.as_deref(),
                     *operates,
                 )

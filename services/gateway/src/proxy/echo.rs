@@ -1,7 +1,8 @@
 //! Finds the key of a call in what its provider sends back, so that it does not reach the caller (T10).
 //!
-//! Pure. Looks for every secret field as it is, percent-encoded and in base64, and for the pair of basic authentication.
-//! Headers that hold one are dropped; what is held of a body is masked byte for byte, so that lengths stay.
+//! Looks for every secret field as it is, percent-encoded and in base64, and for the pair of basic authentication.
+//! Headers that hold one are dropped; bodies are masked byte for byte, so that lengths stay: what is held of
+//! them here, and the rest as it comes (`veiled`).
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -14,6 +15,10 @@ use model::auth::Auth;
 use model::secret::Fields;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
+
+mod veiled;
+
+pub(crate) use veiled::Veiled;
 
 /// Shorter values are no secrets, and stand in answers by chance. In bytes.
 const NEEDLE_BYTES_MIN: usize = 8;
@@ -66,6 +71,11 @@ impl Needles {
         self.0.iter().any(|needle| needle.position(bytes, 0).is_some())
     }
 
+    /// How many of the last bytes one could begin with.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        self.0.iter().map(|needle| needle.begun(bytes)).max().unwrap_or_default()
+    }
+
     /// Drops headers that hold one, and says how many.
     pub(crate) fn drop_from(&self, headers: &mut HeaderMap) -> u64 {
         let holding = headers.iter().filter(|(_, value)| self.is_in(value.as_bytes()));
@@ -95,6 +105,14 @@ impl Needles {
 }
 
 impl Needle {
+    /// How many of the last bytes it could begin with.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let end = &bytes[bytes.len().saturating_sub(self.bytes.len() - 1)..];
+        let Some(first) = self.bytes.first() else { return 0 };
+        let from = memchr::memchr_iter(*first, end).find(|at| self.bytes.starts_with(&end[*at..]));
+        from.map_or(0, |from| end.len() - from)
+    }
+
     /// Where it stands next.
     fn position(&self, bytes: &[u8], mut from: usize) -> Option<usize> {
         loop {

@@ -19,6 +19,7 @@ use model::health::Reason;
 use model::usage::ModelCount;
 use tokio::time::Instant;
 
+use super::echo::Veiled;
 use super::recall::Place;
 use crate::body::{Broken, hint};
 use crate::live::{Attempted, Live, Patience, Whose};
@@ -153,7 +154,7 @@ impl Drop for Mark {
 /// The body of a provider's answer on its way to the caller: what is held first, then the rest as it comes.
 pub(crate) struct Watched {
     ahead: Option<Bytes>,
-    rest: Option<egress::Body>,
+    rest: Option<Veiled>,
     account: Account,
     bytes: u64,
     told: bool,
@@ -164,12 +165,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(
-        held: Bytes,
-        rest: Option<egress::Body>,
-        account: Account,
-        copy: Option<Box<Place>>,
-    ) -> Self {
+    pub(crate) fn new(held: Bytes, rest: Option<Veiled>, account: Account, copy: Option<Box<Place>>) -> Self {
         let ahead = Some(held).filter(|held| !held.is_empty());
         Self { ahead, rest, account, bytes: 0, told: false, copy, tokens: None }
     }

@@ -1,10 +1,16 @@
 //! Keys: put on as each scheme wants it, never the caller's, never shown.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::house::{House, TOKEN, integration, route};
 use super::provider::{Provider, answer};
@@ -215,6 +221,50 @@ async fn a_signer_learns_the_providers_clock() {
             let found = (got.status.as_u16(), got.header("x-signalbox-attempts"));
             assert_eq!(found, (200, attempts), "{ahead_secs}: {}", got.text());
         }
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_masked_wherever_an_answer_is_cut_and_what_else_comes_is_not_held_back() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": { "ttl_secs": 60 } });
+    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let stars = "*".repeat(KEY.len());
+    for cut in [1, 2, KEY.len() / 2, KEY.len() - 1] {
+        let (parts, told) = mpsc::channel::<Bytes>(8);
+        let told = Mutex::new(Some(told));
+        provider.will(move |_| {
+            let told = told.lock().expect("not poisoned").take().expect("asked once");
+            let frames = unfold(told, |mut told| async move {
+                told.recv().await.map(|part| (Ok::<_, Infallible>(Frame::data(part)), told))
+            });
+            async move { http::Response::new(StreamBody::new(frames).boxed_unsync()) }
+        });
+        let say = |text: String| parts.try_send(text.into()).expect("somebody listens");
+        say("begins ".to_owned());
+        let mut answer = house.open(house.request("GET", &format!("/p/a/x?cut={cut}")), "").await.into_body();
+        let mut next = async || {
+            let frame = answer.frame().await.expect("more comes").expect("whole");
+            String::from_utf8(frame.into_data().expect("bytes").to_vec()).expect("text")
+        };
+        assert_eq!(next().await, "begins ");
+        say(format!("<{}", &KEY[..cut]));
+        assert_eq!(next().await, "<");
+        say(format!("{}>", &KEY[cut..]));
+        assert_eq!(next().await, format!("{stars}>"));
+        // What only begins like it comes with what follows, or at the end.
+        say(KEY[..cut].to_owned());
+        say(" no ".to_owned());
+        assert_eq!(next().await, format!("{} no ", &KEY[..cut]));
+        say(KEY[..cut].to_owned());
+        drop(parts);
+        assert_eq!(next().await, KEY[..cut]);
+        // Nor is it in what is kept.
+        let kept = house.get(&format!("/p/a/x?cut={cut}")).await;
+        assert_eq!(kept.header("x-signalbox-cache"), "hit");
+        assert!(kept.text().contains(&format!("<{stars}>")), "{}", kept.text());
     }
     house.stop().await;
 }

@@ -9,7 +9,7 @@ use model::Timestamp;
 use model::health::Reason;
 
 use super::super::converse::{Listener, Voice};
-use super::super::echo::Needles;
+use super::super::echo::{Needles, Veiled};
 use super::super::judge::Judged;
 use super::super::key::Ready;
 use super::super::record::{Account, Mark};
@@ -61,7 +61,7 @@ pub(super) fn answered(
     judged: Judged,
     account: Account,
     mark: &mut Mark,
-    key: Option<&Ready>,
+    key: Option<&Arc<Ready>>,
     listener: Option<&Listener>,
     operates: bool,
 ) -> Tried {
@@ -75,7 +75,7 @@ pub(super) fn answered(
     if let Some(length) = length.filter(|_| is_bodiless) {
         head.headers.insert(CONTENT_LENGTH, length);
     }
-    let held = match key {
+    let mut held = match key {
         Some(key) => {
             // Where the provider's own words are to be expected: an error's, or a note in a good answer.
             let is_told = !head.status.is_success() || integration.provider.reads_body(status);
@@ -89,6 +89,12 @@ pub(super) fn answered(
     if voice.as_ref().is_some_and(Voice::is_whole) {
         rest = None;
     }
+    let rest = match (rest, key) {
+        (Some(body), Some(key)) if !head.headers.contains_key(CONTENT_ENCODING) => {
+            Some(Veiled::new(body, integration, key, &mut held))
+        }
+        (rest, _) => rest.map(Veiled::plain),
+    };
     let duration_ms = mark.end(true, reason, Some(status));
     let integration_of = integration.clone();
     let answer = Box::new(Answer {

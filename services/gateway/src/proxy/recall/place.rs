@@ -13,6 +13,7 @@ use crate::cache::flight::Lead;
 use crate::cache::kept::Kept;
 use crate::cache::key::Key;
 use crate::cache::{Cache, Moment};
+use crate::proxy::echo::Veiled;
 
 /// How long the rest of an answer is read for others when its caller went away, in milliseconds.
 const REST_MS: u64 = 10_000;
@@ -67,7 +68,7 @@ impl Place {
     }
 
     /// Reads the rest for those who wait.
-    pub(crate) fn go_on(mut self, ahead: Option<Bytes>, rest: Option<egress::Body>) {
+    pub(crate) fn go_on(mut self, ahead: Option<Bytes>, rest: Option<Veiled>) {
         let followed = self.lead.as_ref().is_some_and(Lead::is_followed);
         let (Some(mut rest), Ok(runtime), true) = (rest, tokio::runtime::Handle::try_current(), followed)
         else {
