@@ -152,14 +152,14 @@ async fn begin(headers: &HeaderMap, body: &mut egress::Body) -> Result<Bytes, eg
     Ok(held)
 }
 
-/// Takes what can be had at once, but of a short body all, and of any other its first bytes.
+/// Takes what can be had at once, but of a short body all, and of one of unknown size its first bytes.
 async fn take(body: &mut egress::Body, held: &mut Bytes) -> Result<(), egress::Error> {
     let size = body.size_hint().upper();
     let is_short = size.is_some_and(|size| size <= BEGINNING_BYTES_MAX as u64);
     poll_fn(|cx| {
         loop {
             let frame = match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Pending if is_short || held.is_empty() => return Poll::Pending,
+                Poll::Pending if is_short || (size.is_none() && held.is_empty()) => return Poll::Pending,
                 Poll::Pending | Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(frame)) => frame?,
             };
