@@ -67,7 +67,7 @@ impl Needles {
     }
 
     /// Whether bytes hold one.
-    fn is_in(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.0.iter().any(|needle| needle.position(bytes, 0).is_some())
     }
 

@@ -165,7 +165,14 @@ async fn take(body: &mut egress::Body, held: &mut Bytes) -> Result<(), egress::E
             };
             // Trailers reach no caller.
             let data = frame.into_data().unwrap_or_default();
-            *held = if held.is_empty() { data } else { [&held[..], &data].concat().into() };
+            *held = if held.is_empty() {
+                data
+            } else {
+                // Nobody else has it: it grows where it is, into however many pieces it was cut.
+                let mut more = BytesMut::from(std::mem::take(held));
+                more.extend_from_slice(&data);
+                more.freeze()
+            };
             // Between the bytes of a long one there is nothing that could be wrong.
             let is_enough = (size.is_some() && !is_short) || held.len() >= BEGINNING_BYTES_MAX;
             if is_enough || body.is_end_stream() {

@@ -24,7 +24,8 @@ struct Veil {
     key: Arc<Ready>,
     /// What came last and may be the beginning of a key.
     waits: Bytes,
-    found: u64,
+    /// Whether it was said that there was one.
+    told: bool,
 }
 
 impl Veiled {
@@ -41,7 +42,7 @@ impl Veiled {
         held: &mut Bytes,
     ) -> Self {
         let waits = held.split_off(held.len() - key.needles.begun(held));
-        let veil = Veil { integration: integration.clone(), key: key.clone(), waits, found: 0 };
+        let veil = Veil { integration: integration.clone(), key: key.clone(), waits, told: false };
         Self { body, veil: Some(Box::new(veil)) }
     }
 }
@@ -51,22 +52,16 @@ impl Veil {
     fn pass(&mut self, data: Bytes, is_last: bool) -> Bytes {
         let data = if self.waits.is_empty() { data } else { [&self.waits[..], &data].concat().into() };
         let (mut data, found) = self.key.needles.mask(data);
-        if found > 0 && self.found == 0 {
+        if found > 0 {
             let integration = &self.integration;
-            tracing::warn!(integration.id = %integration.id, "Hid the key of integration {} in its own answer.", integration.id);
+            integration.live.echoed(found);
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(integration.id = %integration.id, "Hid the key of integration {} in its own answer.", integration.id);
+            }
         }
-        self.found += found;
         let waits = if is_last { 0 } else { self.key.needles.begun(&data) };
         self.waits = data.split_off(data.len() - waits);
         data
-    }
-}
-
-impl Drop for Veil {
-    fn drop(&mut self) {
-        if self.found > 0 {
-            self.integration.live.echoed(self.found);
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is written here, compressed for a caller that takes it: operations, translated chats, batches.
 //!
-//! What a provider wrote is in the coding that it chose of those that the caller takes. Ours is a document that is whole,
-//! and the second one of the same words is a few bytes.
+//! What a provider wrote is in the coding that it chose of those that the caller takes, and is not touched. Ours is a
+//! document that is whole; streams are not compressed, because their events must not wait for one another.
 
 use std::io::Write;
 
