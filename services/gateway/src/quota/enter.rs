@@ -3,6 +3,7 @@
 //! Who waits, waits in the queue of the limit that refused, by priority and callers in turn, not longer than worth it: a call of which it is
 //! known that nothing comes in time is refused at once. Nobody waits for what only the end of a window brings.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use super::told::Limited;
 /// How long a grant that is on its way is waited for, in milliseconds: one that was asked for a moment ago can be asked
 /// for again after a second.
 const GRANT_MS: u64 = 1_500;
-/// What is left of a call's time for the call itself, in milliseconds.
+/// What is left of a call's time for the call itself, in milliseconds; of little time this part.
 const KEEP_MS: u64 = 50;
+const KEEP_PART: u64 = 4;
 
 /// How long a call may wait.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ pub(crate) async fn enter(
             Ok(hold) => return Ok(held(hold)),
             Err(refusal) => refusal,
         },
-        Some((place, ..)) => Refusal { place: *place, take: Take::Wait { until_ms: now_ms } },
+        Some((place, ..)) => Refusal { place: *place, take: Take::Soon { again_ms: now_ms } },
     };
     Box::pin(wait(limits, asked, &under, refusal, patience)).await.map(held)
 }
@@ -61,9 +63,9 @@ async fn wait(
     patience: Patience,
 ) -> Result<Hold, Limited> {
     let began_ms = steady::now_ms();
-    let most_ms = patience.left_ms.saturating_sub(KEEP_MS);
+    let most_ms = patience.left_ms - KEEP_MS.min(patience.left_ms / KEEP_PART);
     let Some((kept, units)) = of(under, refusal) else {
-        return Err(limits.limited(refusal, 0, None));
+        return Err(limits.limited(refusal, (0, 0), None));
     };
     let is_granted_soon = !limits.book.is_away(began_ms)
         && (kept.purse.is_over(began_ms)
@@ -73,6 +75,8 @@ async fn wait(
     let deadline_ms = began_ms + wait_ms.min(most_ms);
     let is_worth_it = |refusal: Refusal| match refusal.take {
         Take::Wait { until_ms } => until_ms < deadline_ms,
+        // When it comes nobody knows: not only after the pause.
+        Take::Soon { .. } => steady::now_ms() < deadline_ms,
         Take::Taken(_) | Take::Empty { .. } | Take::Never => false,
     };
     let refused = |refusal: Refusal| Err(limits.refused(refusal, under));
@@ -98,21 +102,27 @@ async fn wait(
         let until_ms = steady::now_ms() + 1;
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
+    let mut asking = kept;
     loop {
+        // Listening before it asks: an answer of the ledger that comes meanwhile is heard.
+        let mut told = pin!(asking.asked.notified());
+        told.as_mut().enable();
         let now_ms = steady::now_ms();
         let refusal = match limits.take(under, now_ms) {
             Ok(hold) => return Ok(hold),
             Err(refusal) => refusal,
         };
-        match refusal.take {
-            Take::Wait { until_ms } if is_worth_it(refusal) => {
-                let Some((kept, _)) = of(under, refusal) else { return refused(refusal) };
-                // An answer of the ledger that came just before is found when the time is over.
-                let again = Duration::from_millis(until_ms.saturating_sub(now_ms).max(1));
-                let _either = timeout(again, kept.asked.notified()).await;
-            }
+        let again_ms = match refusal.take {
+            Take::Wait { until_ms } if is_worth_it(refusal) => until_ms,
+            Take::Soon { again_ms } if is_worth_it(refusal) => again_ms.min(deadline_ms),
             _ => return refused(refusal),
+        };
+        let Some((kept, _)) = of(under, refusal) else { return refused(refusal) };
+        if std::ptr::eq(kept, asking) {
+            let again = Duration::from_millis(again_ms.saturating_sub(now_ms).max(1));
+            let _either = timeout(again, told).await;
         }
+        asking = kept;
     }
 }
 
@@ -124,23 +134,26 @@ fn of<'u>(under: &'u Under<'_>, refusal: Refusal) -> Option<(&'u Kept, u64)> {
 
 impl Limits {
     fn refused(&self, refusal: Refusal, under: &Under<'_>) -> Limited {
-        let left = of(under, refusal).map_or(0, |(kept, _)| kept.purse.remaining().0);
+        let left = of(under, refusal).map_or((0, 0), |(kept, needs)| (kept.purse.remaining().0, needs));
         let now_ms = steady::now_ms();
         let wait_ms = match refusal.take {
-            Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
+            Take::Wait { until_ms: until } | Take::Soon { again_ms: until } => {
+                Some(until.saturating_sub(now_ms))
+            }
             Take::Empty { resets_ms } => Some(resets_ms.saturating_sub(now_ms)),
             Take::Never | Take::Taken(_) => None,
         };
         self.limited(refusal, left, wait_ms)
     }
 
-    fn limited(&self, refusal: Refusal, left: u64, wait_ms: Option<u64>) -> Limited {
+    fn limited(&self, refusal: Refusal, (left, needs): (u64, u64), wait_ms: Option<u64>) -> Limited {
         let rule = &self.rules[refusal.place];
         Limited {
             quota: Some(rule.quota.name.clone()),
             amount: rule.amount,
-            says: rule.says(),
+            says: rule.says().map(Into::into),
             left,
+            needs,
             wait: wait_ms.map(Duration::from_millis),
             policy: self.policy.clone(),
         }

@@ -40,7 +40,7 @@ struct Taken {
 pub(crate) struct Refusal {
     /// The place of the limit that refused.
     pub(crate) place: usize,
-    /// [`Take::Wait`], [`Take::Empty`] or [`Take::Never`].
+    /// Anything but [`Take::Taken`].
     pub(crate) take: Take,
 }
 

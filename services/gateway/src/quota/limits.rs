@@ -187,10 +187,10 @@ impl Limits {
         shared.into_iter().any(near)
     }
 
-    /// Tokens of an answer where its caller does not say: not more than any limit allows at all.
-    pub(crate) fn output(&self) -> u64 {
+    /// Tokens of an answer where its caller does not say: as are `usual`, and not so many that a limit lets it never go.
+    pub(crate) fn output(&self, usual: Option<u64>) -> u64 {
         let counting = self.rules.iter().filter(|rule| rule.quota.unit != Unit::Requests);
-        counting.map(|rule| rule.amount / 2).fold(self.output, u64::min)
+        counting.map(|rule| rule.amount / 2).fold(usual.unwrap_or(self.output), u64::min)
     }
 
     /// Whether somebody waits for what is kept at a place: whoever comes then comes after.

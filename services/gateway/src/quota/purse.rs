@@ -83,10 +83,15 @@ impl Home {
 pub(crate) enum Take {
     /// It may be sent.
     Taken(Ticket),
-    /// Not now; it may help to ask again at this moment of the steady clock.
+    /// Not before this moment of the steady clock.
     Wait {
         /// In milliseconds.
         until_ms: u64,
+    },
+    /// At any moment, perhaps: a grant is on its way, or a call must end first. Whoever is not told asks again then.
+    Soon {
+        /// In milliseconds of the steady clock.
+        again_ms: u64,
     },
     /// All is spent until then.
     Empty {
@@ -412,11 +417,11 @@ impl Purse {
         if now_ms < dry_until_ms {
             return Take::Empty { resets_ms: dry_until_ms };
         }
-        let again = now_ms + AGAIN_MS;
+        let soon = Take::Soon { again_ms: now_ms + AGAIN_MS };
         if now_ms >= self.ends_ms.load(Relaxed) || self.can_be_granted(units) {
-            return Take::Wait { until_ms: again };
+            return soon;
         }
-        Take::Wait { until_ms: self.home_at(units, now_ms).unwrap_or(again) }
+        self.home_at(units, now_ms).map_or(soon, |until_ms| Take::Wait { until_ms })
     }
 
     fn come_home(&self, units: u64) {

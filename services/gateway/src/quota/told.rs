@@ -27,9 +27,11 @@ pub(crate) struct Limited {
     /// The limit.
     pub(crate) amount: u64,
     /// The same for people, where it is not as they set it.
-    pub(crate) says: Option<String>,
+    pub(crate) says: Option<Box<str>>,
     /// What is left of it: less than this call weighs, or more than is let go at the moment.
     pub(crate) left: u64,
+    /// What this call weighs.
+    pub(crate) needs: u64,
     /// After how long it may go; nothing when it never may.
     pub(crate) wait: Option<Duration>,
     /// All limits, as a header; empty where none is meant.
@@ -40,7 +42,7 @@ impl Limited {
     /// The provider wants no calls for so long.
     pub(crate) fn paused(wait: Duration) -> Self {
         let policy = HeaderValue::from_static("");
-        Self { quota: None, amount: 0, says: None, left: 0, wait: Some(wait), policy }
+        Self { quota: None, amount: 0, says: None, left: 0, needs: 0, wait: Some(wait), policy }
     }
 
     /// Why it was not asked, as a problem tells it.
@@ -50,11 +52,14 @@ impl Limited {
 
     /// 429, with all that a caller needs to try again in time, or to know that no time would do.
     pub(crate) fn problem(&self, integration: &str) -> Problem {
-        let Self { quota, amount, says, left, wait, policy } = self;
-        let all = says.clone().unwrap_or_else(|| amount.to_string());
+        let Self { quota, amount, says, left, needs, wait, policy } = self;
+        let all = says.as_deref().map_or_else(|| amount.to_string(), str::to_owned);
         let secs =
             wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).map(|secs| secs.max(1));
         let detail = match (quota, secs) {
+            (Some(name), Some(secs)) if *left > 0 && needs > left => format!(
+                "this call needs {needs} of limit `{name}` of integration `{integration}` ({all}), of which {left} are left; again in {secs} s"
+            ),
             (Some(name), Some(secs)) if *left > 0 => format!(
                 "limit `{name}` of integration `{integration}` ({all}, of which {left} are left) lets this call go in {secs} s"
             ),
@@ -63,7 +68,7 @@ impl Limited {
             }
             (Some(name), None) => {
                 format!(
-                    "this call weighs more than limit `{name}` of integration `{integration}` ({all}) allows"
+                    "this call needs {needs} of limit `{name}` of integration `{integration}`, which allows {all}"
                 )
             }
             (None, _) => format!("the provider of integration `{integration}` wants no calls for now"),

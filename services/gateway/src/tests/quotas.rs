@@ -1,6 +1,7 @@
 //! Limits are kept to: by one gateway, by two on one bus, across stops, and callers are told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -47,6 +48,25 @@ async fn a_limit_lets_so_many_calls_go_and_tells_the_others() {
     assert_eq!(got.json()["violated-policies"], json!(["day"]));
     assert!(got.header("ratelimit").starts_with("\"day\";r=0;t="), "{}", got.header("ratelimit"));
     assert_eq!(provider.count(), 5);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_of_a_limit_waits_for_its_grant_however_little_time_it_has() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let limit = quota(json!({ "requests": 100, "scope": "endpoint" }));
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    // Each endpoint has a limit that nobody holds yet. The clock of the bus is known after one.
+    let warm = house.get("/p/a/first").await;
+    assert_eq!(warm.status, 200, "{}", warm.text());
+    // A disk that is slow may cost some: with each try another one.
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    eventually("a grant in time", || async {
+        let path = format!("/p/a/e{}", tries.fetch_add(1, Relaxed));
+        let request = house.request("GET", &path).header("x-signalbox-timeout-ms", "100");
+        (house.call(request, "").await.status == 200).then_some(())
+    })
+    .await;
     house.stop().await;
 }
 

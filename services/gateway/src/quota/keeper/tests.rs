@@ -137,7 +137,7 @@ fn a_limit_that_was_raised_is_not_used_up_any_more() {
     assert!(matches!(keeper.purse().take(1, at(10).steady_ms), Take::Empty { .. }));
     let raised = Limit { amount: 2, ..keeper.limit.clone() };
     keeper.set_limit(&raised);
-    assert!(matches!(keeper.purse().take(1, at(20).steady_ms), Take::Wait { .. }));
+    assert!(matches!(keeper.purse().take(1, at(20).steady_ms), Take::Soon { .. }));
     keeper.tick(at(1_100).steady_ms, Some(&at(1_100)));
     assert!(keeper.is_due(at(1_100).steady_ms, false));
 }

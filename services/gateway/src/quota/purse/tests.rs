@@ -46,10 +46,10 @@ fn it_is_one_pair_of_cache_lines() {
 fn no_more_is_taken_than_is_there_and_nothing_after_the_end() {
     let purse = calendar(3);
     taken(&purse, 2, 0);
-    assert_eq!(purse.take(2, 0), Take::Wait { until_ms: 50 });
+    assert_eq!(purse.take(2, 0), Take::Soon { again_ms: 50 });
     taken(&purse, 1, 59_999);
     purse.deposit(5);
-    assert_eq!(purse.take(1, 60_000), Take::Wait { until_ms: 60_050 });
+    assert_eq!(purse.take(1, 60_000), Take::Soon { again_ms: 60_050 });
     assert_eq!((purse.take(101, 0), purse.take_refused()), (Take::Never, 3));
     purse.withdraw(5);
     purse.set_dry(Some(70_000));
@@ -63,7 +63,7 @@ fn what_can_be_leased_is_waited_for_as_a_grant_and_not_as_a_window() {
     let Take::Wait { until_ms } = purse.take(1, 1_000) else { panic!("none is left") };
     assert!(until_ms >= 60_000, "{until_ms}");
     purse.show(10, None);
-    assert_eq!(purse.take(1, 1_000), Take::Wait { until_ms: 1_000 + AGAIN_MS });
+    assert_eq!(purse.take(1, 1_000), Take::Soon { again_ms: 1_000 + AGAIN_MS });
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl World {
             Ok(hold) => hold,
             Err(refusal) => {
                 gateway.waited += u64::from(tries == 0);
-                if let Take::Wait { until_ms } = refusal.take
+                if let Take::Wait { until_ms } | Take::Soon { again_ms: until_ms } = refusal.take
                     && tries < TRIES_MAX
                     && until_ms < steady + WAIT_MS_MAX
                 {
