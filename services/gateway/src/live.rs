@@ -3,6 +3,7 @@
 //! A new snapshot takes over the cells of the old one, so that a change of configuration forgets nothing.
 
 mod counts;
+mod lengths;
 mod patience;
 mod waiting;
 
@@ -22,6 +23,7 @@ use crate::telemetry;
 use crate::tokens::Used;
 use counts::Counts;
 pub(crate) use counts::Whose;
+use lengths::Lengths;
 pub(crate) use patience::Patience;
 use waiting::Waiting;
 
@@ -36,6 +38,7 @@ pub(crate) struct Live {
     counts: Mutex<Counts>,
     traffic: Mutex<Traffic>,
     waiting: Mutex<Waiting>,
+    lengths: Mutex<Lengths>,
     budget: Mutex<Budget>,
     beside: Mutex<Beside>,
     meters: Meters,
@@ -123,6 +126,7 @@ impl Live {
             counts: Mutex::default(),
             traffic: Mutex::default(),
             waiting: Mutex::default(),
+            lengths: Mutex::default(),
             budget: Mutex::new(Budget::new(now)),
             beside: Mutex::default(),
             meters,
@@ -210,6 +214,16 @@ impl Live {
                 count.add_unpriced(model);
             }
         });
+    }
+
+    /// Notes how long a whole answer was whose caller did not say how long it may be, in tokens.
+    pub(crate) fn had_length(&self, endpoint: &str, tokens: u64) {
+        lock(&self.lengths).saw(endpoint, tokens);
+    }
+
+    /// How many tokens such an answer is likely to have at most; nothing where that is not known.
+    pub(crate) fn length(&self, endpoint: &str) -> Option<u64> {
+        lock(&self.lengths).usual(endpoint)
     }
 
     /// Counts what passed through a WebSocket.

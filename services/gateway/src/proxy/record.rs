@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(crate) struct Asked {
     request_bytes: AtomicU64,
     /// Until the answer had begun, in microseconds and one; 0: there was none.
     took_us: AtomicU64,
+    /// Whether nobody said how long the answer may be, and a limit must guess.
+    pub(crate) is_open: AtomicBool,
 }
 
 impl Account {
@@ -207,6 +209,9 @@ impl Watched {
             used.count.response_bytes = self.bytes;
             self.account.asked.add_to(&mut used.count);
             live.used(whose, used);
+            if broke_off.is_none() && self.is_done() && self.account.asked.is_open.load(Relaxed) {
+                live.had_length(&self.account.endpoint, used.count.tokens.output_tokens);
+            }
         }
         self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens));
         if let Some(place) = self.copy.take().filter(|_| broke_off.is_none()) {

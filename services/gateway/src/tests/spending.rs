@@ -117,6 +117,31 @@ async fn what_was_used_beyond_all_that_was_there_is_not_spent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_whose_length_nobody_says_take_what_they_usually_have() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let mut limit = quotas(json!({ "requests": 1_000, "unit": "tokens" }));
+    limit["provider"] = json!("openai");
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let short = r#"{"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10}}"#;
+    provider.always(200, &[("content-type", "application/json")], short);
+    let ask = || async {
+        let body = r#"{"model":"gpt-4o-mini","messages":[]}"#;
+        house.call(house.request("POST", "/p/a/v1/chat/completions"), body).await
+    };
+    // By what an answer may have at most a thirtieth call would not go.
+    for call in 1..=48 {
+        let got = ask().await;
+        assert_eq!(got.status, 200, "{call}: {}", got.text());
+    }
+    let last =
+        eventually("that it is used up", || async { Some(ask().await).filter(|got| got.status == 429) });
+    let detail = last.await.json()["detail"].to_string();
+    assert!(detail.contains("this call needs 2"), "{detail}");
+    assert!(provider.count() <= 50, "{}", provider.count());
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn past_its_share_what_is_left_is_spread_over_the_rest_of_the_window() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     house.configure(|s| integration(s, "a", &provider.url(), quotas(json!({ "throttle": 0.5 })))).await;

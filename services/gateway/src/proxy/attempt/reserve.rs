@@ -1,5 +1,7 @@
 //! What a call takes of its integration's limits before it is sent, and gives back when it is not.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use http::Method;
 use metrics::counter;
 use serde::Deserialize;
@@ -17,6 +19,12 @@ use crate::telemetry;
 
 /// Bytes of a question for one token, at least: text has more, and so has what stands around it.
 const TOKEN_BYTES: u64 = 3;
+/// A word from this length on, in bytes, is no text but a picture or a document in base64.
+const MEDIA_BYTES_MIN: usize = 1_024;
+/// Tokens of a picture: the most that Anthropic reckons for one, and more than OpenAI does for those of usual size.
+const MEDIA_TOKENS: u64 = 1_600;
+/// Bytes in base64 for one token of larger media: documents have some 50 KB and 2,000 tokens a page.
+const MEDIA_TOKEN_BYTES: u64 = 32;
 /// How a refusal is counted that is no limit's, but the provider's own.
 const PROVIDER: &str = "provider";
 
@@ -54,7 +62,7 @@ impl Reserved {
             actor: token.actor.as_str(),
             token: token.id.as_str(),
             priority: token.priority,
-            tokens: tokens(limits, call, body),
+            tokens: tokens(limits, call, account, body),
         };
         let patience = Patience { wait_ms: left.wait_ms, left_ms: left.left_ms };
         match enter(limits, &asked, patience).await {
@@ -100,14 +108,28 @@ fn refused(integration: &Integration, limited: Limited) -> Limited {
 }
 
 /// Tokens that a question has and its answer may have at most, where they count.
-fn tokens(limits: &Limits, call: &Call, body: &Inbound) -> (u64, u64) {
+fn tokens(limits: &Limits, call: &Call, account: &Account, body: &Inbound) -> (u64, u64) {
     if !limits.counts_tokens || call.method != Method::POST {
         return (0, 0);
     }
-    let input = body.len().div_ceil(TOKEN_BYTES);
-    let read = || if let Inbound::Held(bytes) = body { output(bytes) } else { None };
-    let said = *call.output.get_or_init(read);
-    (input, said.unwrap_or_else(|| limits.output()))
+    let held = if let Inbound::Held(bytes) = body { Some(bytes) } else { None };
+    let input = held.map_or_else(|| body.len().div_ceil(TOKEN_BYTES), |bytes| input(bytes));
+    let said = *call.output.get_or_init(|| held.and_then(|bytes| output(bytes)));
+    account.asked.is_open.store(said.is_none(), Relaxed);
+    (input, said.unwrap_or_else(|| limits.output(account.live.length(&account.endpoint))))
+}
+
+/// Tokens that a question may have, by its bytes. Pictures and the like are no text: they lie there as long words of base64.
+fn input(body: &[u8]) -> u64 {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+    let (mut text, mut media) = (0, 0);
+    for word in body.chunk_by(|a, b| is_word(a) && is_word(b)) {
+        match word.len() {
+            bytes if bytes < MEDIA_BYTES_MIN => text += bytes as u64,
+            bytes => media += MEDIA_TOKENS.max(bytes as u64 / MEDIA_TOKEN_BYTES),
+        }
+    }
+    text.div_ceil(TOKEN_BYTES) + media
 }
 
 /// Tokens that an answer may have, by the question.
@@ -126,6 +148,26 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_is_as_long_as_its_text_and_a_picture_is_no_text() {
+        let text = "How long is this? ".repeat(500);
+        let picture = |bytes: usize| format!("data:image/png;base64,{}", "iVBORw0K".repeat(bytes / 8));
+        for (body, wanted) in [
+            (String::new(), 0),
+            ("1234567".into(), 3),
+            (text.clone(), 3_000),
+            ("x".repeat(1_023), 341),
+            (picture(300), 106),
+            (picture(20_000), 1_608),
+            (format!("{text}\"{}\"{}", picture(20_000), picture(2_000)), 3_016 + 2 * 1_600),
+            // A document of a megabyte.
+            (picture(1 << 20), (1 << 15) + 8),
+        ] {
+            let told: String = body.chars().take(40).collect();
+            assert_eq!(input(body.as_bytes()), wanted, "{told} of {} bytes", body.len());
+        }
+    }
 
     #[test]
     fn how_long_an_answer_may_be_is_read_in_every_dialect() {
