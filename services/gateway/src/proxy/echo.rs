@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 mod veiled;
 
-pub(crate) use veiled::Veiled;
+pub(crate) use veiled::{REPEATED, Veiled};
 
 /// Shorter values are no secrets, and stand in answers by chance. In bytes.
 const NEEDLE_BYTES_MIN: usize = 8;

@@ -2,6 +2,7 @@
 //! what is written here.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -12,6 +13,8 @@ use serde_json::json;
 
 use super::house::{House, integration, route};
 use super::provider::{Provider, Seen, answer};
+
+const KEY: &str = "pk-live-0123456789-secret";
 
 fn gzip(text: &str) -> Bytes {
     let mut to = GzEncoder::new(Vec::new(), Compression::default());
@@ -141,5 +144,68 @@ async fn a_batch_comes_and_goes_compressed() {
     assert_eq!((got.status.as_u16(), got.header("content-encoding")), (200, "gzip"), "{}", got.text());
     let results: serde_json::Value = serde_json::from_str(&gunzip(&got.body)).expect("JSON");
     assert_eq!(results["results"].as_array().map(Vec::len), Some(20));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_that_repeats_the_key_is_given_plainly_or_breaks_off_before_it() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": { "ttl_secs": 60 } });
+    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let ask = async |path: &str| {
+        let request = house.request("GET", path).header("accept-encoding", "gzip");
+        house.open(request, "").await
+    };
+    let stars = "*".repeat(KEY.len());
+    // Numbers that compress badly: far more than is waited for before an answer goes on.
+    let digits = (0..100_000_u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761)));
+    let long: Arc<str> = digits.collect::<String>().into();
+    for (path, before, after) in
+        [("/p/a/short", 0, 0), ("/p/a/dense", 0, 0), ("/p/a/first", 0, 700_000), ("/p/a/last", 700_000, 0)]
+    {
+        let much = long.clone();
+        provider.will(move |seen| {
+            let said = seen.header("authorization").filter(|_| !seen.target.contains("none"));
+            // Small as it comes, and far more than is judged.
+            let said =
+                said.map(
+                    |said| {
+                        if seen.target.contains("dense") { said + &much[..5_000].repeat(60) } else { said }
+                    },
+                );
+            let text = format!("{}<{}>{}", &much[..before], said.unwrap_or_default(), &much[..after]);
+            let answer = http::Response::builder().header("content-encoding", "gzip");
+            let answer = answer.body(Full::new(gzip(&text)).boxed_unsync());
+            async move { answer.expect("an answer") }
+        });
+        let (head, body) = ask(path).await.into_parts();
+        if before == 0 && after > 0 {
+            // Of what is known before the answer goes on, nothing does.
+            let told = body.collect().await.expect("whole").to_bytes();
+            assert_eq!(head.status, 502);
+            assert!(
+                String::from_utf8_lossy(&told).contains("it repeats its key in a compressed body"),
+                "{told:?}"
+            );
+            continue;
+        }
+        assert_eq!(head.status, 200);
+        let coding = head.headers.get("content-encoding").cloned();
+        if before + after == 0 {
+            let text = body.collect().await.expect("whole").to_bytes();
+            assert_eq!((coding, text.starts_with(format!("<Bearer {stars}").as_bytes())), (None, true));
+        } else {
+            assert_eq!(coding.expect("as it came"), "gzip");
+            assert!(body.collect().await.is_err(), "{path}: the key went on");
+            // What broke off is not kept, and others of its kind pass as they are.
+            let (head, body) = ask(&format!("{path}?none")).await.into_parts();
+            assert_eq!(head.headers["x-signalbox-cache"], "miss");
+            let mut text = String::new();
+            let came = body.collect().await.expect("whole").to_bytes();
+            GzDecoder::new(&came[..]).read_to_string(&mut text).expect("gzip");
+            assert_eq!(text, format!("{}<>{}", &long[..before], &long[..after]));
+        }
+    }
     house.stop().await;
 }

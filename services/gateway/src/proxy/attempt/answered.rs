@@ -9,11 +9,12 @@ use model::Timestamp;
 use model::health::Reason;
 
 use super::super::converse::{Listener, Voice};
-use super::super::echo::{Needles, Veiled};
+use super::super::dress;
+use super::super::echo::{Needles, REPEATED, Veiled};
+use super::super::encoding::{self, Coded, Coding};
 use super::super::judge::Judged;
 use super::super::key::Ready;
 use super::super::record::{Account, Mark};
-use super::super::{dress, encoding};
 use super::{Answer, Failure, Tried};
 use crate::quota::learn;
 use crate::snapshot::Integration;
@@ -77,10 +78,7 @@ pub(super) fn answered(
     }
     let mut held = match key {
         Some(key) => {
-            // Where the provider's own words are to be expected: an error's, or a note in a good answer.
-            let is_told = !head.status.is_success() || integration.provider.reads_body(status);
-            let whole = rest.is_none() && is_told;
-            let held = if whole { unveil(&key.needles, &mut head, held) } else { held };
+            let held = if rest.is_none() { unveil(&key.needles, &mut head, held) } else { held };
             hide(integration, &key.needles, &mut head, held)
         }
         None => held,
@@ -90,9 +88,14 @@ pub(super) fn answered(
         rest = None;
     }
     let rest = match (rest, key) {
-        (Some(body), Some(key)) if !head.headers.contains_key(CONTENT_ENCODING) => {
-            Some(Veiled::new(body, integration, key, &mut held))
-        }
+        (Some(body), Some(key)) => match Coding::of(&head.headers) {
+            Coded::Plain => Some(Veiled::new(body, integration, key, &mut held)),
+            Coded::By(coding) => match Veiled::coded(body, coding, integration, key, &held) {
+                Some(veiled) => Some(veiled),
+                None => return repeats(status, mark),
+            },
+            Coded::Unknown => Some(Veiled::plain(body)),
+        },
         (rest, _) => rest.map(Veiled::plain),
     };
     let duration_ms = mark.end(true, reason, Some(status));
@@ -124,9 +127,23 @@ pub(super) fn answered(
     }
 }
 
+/// An answer that cannot be masked, and of which nothing went on: to the caller it is none.
+fn repeats(status: u16, mark: &mut Mark) -> Tried {
+    let reason = Reason::UpstreamError;
+    let duration_ms = mark.end(true, Some(reason), Some(status));
+    Tried::Failed(Failure {
+        why: Some(REPEATED.to_owned()),
+        status: Some(status),
+        may_have_acted: true,
+        ..Failure::unsent(reason, duration_ms)
+    })
+}
+
 /// Gives a compressed body plainly where it holds the key, so that it can be hidden there.
 fn unveil(needles: &Needles, head: &mut http::response::Parts, held: Bytes) -> Bytes {
-    let Some(plain) = encoding::opened(&head.headers, &held).map(Bytes::from) else { return held };
+    let Coded::By(coding) = Coding::of(&head.headers) else { return held };
+    // However much comes of it: it is held, and bounded as it is.
+    let Ok(plain) = encoding::decode(coding, &held, usize::MAX).map(Bytes::from) else { return held };
     if !needles.is_in(&plain) {
         return held;
     }
