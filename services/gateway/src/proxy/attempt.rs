@@ -4,6 +4,7 @@
 //! recorded here, once. One that is sent holds all that it needs, so that it can be waited for without its caller.
 
 mod answered;
+mod failure;
 mod reserve;
 
 use std::pin::Pin;
@@ -18,7 +19,6 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use model::Timestamp;
 use model::health::Reason;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::admit::Call;
@@ -40,6 +40,7 @@ use crate::quota::held::Slot;
 use crate::quota::told::Limited;
 use crate::snapshot::Integration;
 use answered::{answered, hear};
+pub(crate) use failure::Failure;
 use reserve::Reserved;
 pub(super) use reserve::output;
 
@@ -64,24 +65,6 @@ pub(crate) struct Answer {
     pub(crate) voice: Option<Voice>,
     /// How many callers' calls went as one for it; 0 where it is an answer to its own.
     pub(crate) merged: u32,
-}
-
-/// What went wrong at one integration.
-pub(crate) struct Failure {
-    /// What, as callers see it.
-    pub(crate) reason: Reason,
-    /// The same in words of ours, where more is known.
-    pub(crate) why: Option<String>,
-    /// Status of the answer, if there was one.
-    pub(crate) status: Option<u16>,
-    /// How long it took, in milliseconds.
-    pub(crate) duration_ms: u64,
-    /// Whether the provider may have done something.
-    pub(crate) may_have_acted: bool,
-    /// How long the provider asks to wait.
-    pub(crate) retry_after: Option<Duration>,
-    /// The provider's own answer.
-    pub(crate) answer: Option<Box<Answer>>,
 }
 
 /// What came of an attempt.
@@ -142,27 +125,6 @@ pub(crate) struct Sent {
 
 /// An attempt that somebody else makes.
 pub(super) type Together = Pin<Box<dyn Future<Output = Tried> + Send>>;
-
-impl Failure {
-    /// As a member of a problem: no text of the provider, no address.
-    pub(crate) fn to_json(&self, integration: &Integration) -> Value {
-        let mut told = json!({
-            "integration": integration.id.as_str(),
-            "reason": self.reason.as_str(),
-            "status": self.status,
-            "duration_ms": self.duration_ms,
-        });
-        if let Some(why) = &self.why {
-            told["detail"] = why.as_str().into();
-        }
-        told
-    }
-
-    pub(super) fn unsent(reason: Reason, duration_ms: u64) -> Self {
-        let (why, status, retry_after, answer) = (None, None, None, None);
-        Self { reason, why, status, duration_ms, may_have_acted: false, retry_after, answer }
-    }
-}
 
 /// Sends a call to one integration, to be answered in the time that it has left; a chat in the words of its provider.
 pub(crate) async fn begin(
@@ -439,7 +401,8 @@ impl Sent {
                     integration.gate.saw(Some(reason), None);
                     mark.end(sent, Some(reason), None)
                 };
-                Tried::Failed(Failure { may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
+                let why = error.told();
+                Tried::Failed(Failure { why, may_have_acted: sent, ..Failure::unsent(reason, duration_ms) })
             }
         }
     }

@@ -145,9 +145,34 @@ async fn when_all_fail_every_attempt_is_listed() {
         (&json!("upstream_error"), &json!(500))
     );
     assert!(body["attempts"][0]["duration_ms"].as_u64().is_some_and(|ms| ms >= 1_000), "{body}");
+    let detail = body["attempts"][0]["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with("no answer within "), "{body}");
     assert!(!got.text().contains("stack trace"));
     // Directly, a provider's own answer is the answer.
     assert_eq!(house.get("/p/b/x").await.text(), "stack trace");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_connection_failed_is_told_and_not_to_what() {
+    let (house, a) = (House::start().await, Provider::start("a").await);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let closed = free.local_addr().expect("has an address").port();
+    drop(free);
+    let urls = [
+        ("name", "http://nobody.invalid".to_owned(), "its name cannot be resolved"),
+        ("tcp", format!("http://127.0.0.1:{closed}"), "no TCP connection"),
+        ("tls", a.url().replace("http:", "https:"), "no TLS connection: "),
+    ];
+    house.configure(|s| urls.iter().for_each(|(id, url, _)| integration(s, id, url, json!({})))).await;
+    for (id, url, wanted) in urls {
+        let got = house.get(&format!("/p/{id}/x")).await;
+        let attempt = got.json()["attempts"][0].clone();
+        assert_eq!(attempt["reason"], "unreachable", "{attempt}");
+        assert!(attempt["detail"].as_str().is_some_and(|said| said.starts_with(wanted)), "{attempt}");
+        let address = url.split("//").nth(1).expect("a host");
+        assert!(!got.text().contains(address), "{}", got.text());
+    }
     house.stop().await;
 }
 

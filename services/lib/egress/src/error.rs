@@ -134,6 +134,18 @@ impl Error {
         }
     }
 
+    /// What went wrong, for callers: without the target's name, and nothing where people here are to blame.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::Refused(_) | Self::RequestBody { .. } => None,
+            Self::Dns { .. } => Some("its name cannot be resolved".to_owned()),
+            Self::Connect { .. } => Some("no TCP connection".to_owned()),
+            Self::Tls { detail, .. } => Some(format!("no TLS connection: {detail}")),
+            Self::Timeout { .. } | Self::TooLarge(_) => Some(self.to_string()),
+            Self::Protocol { detail, .. } => Some(format!("it broke HTTP off: {detail}")),
+        }
+    }
+
     /// Whether asking again later may help.
     pub const fn is_transient(&self) -> bool {
         match self {
