@@ -7,6 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use model::health::Reason;
+use serde_json::Value;
 
 use super::admit::Call;
 use super::attempt::Answer;
@@ -31,6 +32,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-signalbox-upstream-request-id");
 /// The longest `Retry-After` that we pass on in our own problems, in seconds.
 const RETRY_AFTER_SECS_MAX: u64 = 3_600;
+/// Attempts that one sentence names.
+const TOLD_MAX: usize = 5;
 
 /// The provider's answer for the caller; a copy is kept where the plan and the answer let it.
 pub(crate) fn pass(
@@ -123,13 +126,16 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
                 () if call.chat.is_some() && all_limited(&attempts) => StatusCode::TOO_MANY_REQUESTS,
                 () => StatusCode::SERVICE_UNAVAILABLE,
             };
-            let detail = format!("no integration of route `{}` has an answer", route.id);
+            let detail =
+                format!("no integration of route `{}` has an answer{}", route.id, each(&attempts, note));
             Problem::new(status, "all_failed", "No integration answered", detail)
                 .with("route", route.id.as_str())
         }
         None => {
             let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
             let (code, detail) = told(reason);
+            let why = attempts.last().and_then(|attempt| attempt["detail"].as_str());
+            let detail = why.map_or_else(|| detail.to_owned(), |why| format!("{detail} ({why})"));
             Problem::new(status, code, "Integration did not answer", detail)
         }
     };
@@ -141,9 +147,24 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
     }
 }
 
+/// What was wrong with the first of them, and why no other was asked: for who reads one sentence only.
+fn each(attempts: &[Value], note: Option<&str>) -> String {
+    let one = |attempt: &Value| {
+        let word = attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str())?;
+        let status = attempt["status"].as_u64().map(|status| format!(" {status}")).unwrap_or_default();
+        Some(format!("`{}` {word}{status}", attempt["integration"].as_str()?))
+    };
+    let mut told: Vec<String> = attempts.iter().filter_map(one).take(TOLD_MAX).collect();
+    if let Some(more) = attempts.len().checked_sub(told.len()).filter(|more| *more > 0) {
+        told.push(format!("{more} more"));
+    }
+    let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+    if told.is_empty() { note } else { format!(": {}{note}", told.join(", ")) }
+}
+
 /// Whether nothing is wrong but that everybody was asked too much.
-fn all_limited(attempts: &[serde_json::Value]) -> bool {
-    let word = |attempt: &serde_json::Value| {
+fn all_limited(attempts: &[Value]) -> bool {
+    let word = |attempt: &Value| {
         let word = attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str());
         matches!(word, Some("throttled_burst" | "quota_exhausted" | "blocked"))
     };

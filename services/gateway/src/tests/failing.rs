@@ -104,6 +104,8 @@ async fn what_may_have_been_done_is_not_done_twice() {
     a.always(503, &[], "perhaps");
     let got = house.call(house.request("POST", "/r/both/order"), "buy").await;
     assert_eq!((got.status.as_u16(), got.json()["code"].as_str()), (503, Some("all_failed")));
+    let told = got.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+    assert!(told.ends_with("; the request may have been done, and is not safe to repeat"), "{told}");
     assert_eq!((a.count(), b.count()), (1, 0));
     let keyed = house.request("POST", "/r/both/order").header("idempotency-key", "k1");
     let got = house.call(keyed, "buy").await;
@@ -145,6 +147,8 @@ async fn when_all_fail_every_attempt_is_listed() {
         (&json!("upstream_error"), &json!(500))
     );
     assert!(body["attempts"][0]["duration_ms"].as_u64().is_some_and(|ms| ms >= 1_000), "{body}");
+    let told = "no integration of route `both` has an answer: `a` timeout, `b` upstream_error 500";
+    assert_eq!(body["detail"], told);
     let detail = body["attempts"][0]["detail"].as_str().unwrap_or_default();
     assert!(detail.starts_with("no answer within "), "{body}");
     assert!(!got.text().contains("stack trace"));
