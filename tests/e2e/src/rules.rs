@@ -117,6 +117,25 @@ async fn budgets_say_where_they_stand_and_do_not_overlap() {
     let (status, problem) = admin.post("/budgets", budget("two", json!({"integration": "poly"}))).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/scope")), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("overlaps")), "{problem}");
+    // Nor of one caller, here of one that never calls; and no day has more than its month.
+    admin.make("/tokens", json!({"id": "reader", "role": "viewer", "actor": "agent:reader"})).await;
+    let theirs = json!({"caller": "agent:reader"});
+    admin.make("/budgets", budget("reader", theirs.clone())).await;
+    let (status, problem) = admin.post("/budgets", budget("reader-too", theirs.clone())).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/scope")), "{problem}");
+    for (per, amount, wanted) in [("day", 2_000_001, 422), ("week", 2_000_001, 422), ("day", 2_000_000, 201)]
+    {
+        let mut other = budget("daily", theirs.clone());
+        (other["per"], other["amount_micros"]) = (json!(per), json!(amount));
+        let (status, told) = admin.post("/budgets", other).await;
+        let pointer = &told["errors"][0]["pointer"];
+        assert!(status == wanted && (status == 201 || pointer == "/amount_micros"), "{status} {told}");
+    }
+    assert_eq!(
+        admin.patch("/budgets/reader", json!({"amount_micros": 1_999_999})).await.0,
+        422,
+        "a day has more"
+    );
     for _ in 0..3 {
         let call = async || {
             let call =

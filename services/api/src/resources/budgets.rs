@@ -62,30 +62,46 @@ fn check(config: &Config, budget: &Budget) -> Result<(), Problem> {
             let tokens = config.tokens.values().map(|kept| kept.body.actor.to_string());
             let known: Vec<String> = users.chain(tokens).collect();
             if known.iter().any(|known| known == actor.as_str()) {
-                return Ok(());
+                Ok(())
+            } else {
+                let near = Problem::not_found("caller", actor.as_str(), &known).detail.clone();
+                Err(Problem::validation(
+                    "/scope/caller",
+                    format!("{near}; callers are the actors of tokens, and users"),
+                ))
             }
-            let near = Problem::not_found("caller", actor.as_str(), &known).detail.clone();
-            Err(Problem::validation(
-                "/scope/caller",
-                format!("{near}; callers are the actors of tokens, and users"),
-            ))
         }
         Scope::Integration(_) | Scope::Route(_) => Ok(()),
     }?;
-    let same = |other: &&Kept<Budget>| {
-        other.body.id != budget.id && other.body.scope == budget.scope && other.body.per == budget.per
+    let others = config.budgets.values().map(|kept| &kept.body);
+    others
+        .filter(|other| other.id != budget.id && other.scope == budget.scope)
+        .try_for_each(|other| fit(budget, other))
+}
+
+/// Whether a budget can be beside another one of its scope.
+fn fit(budget: &Budget, other: &Budget) -> Result<(), Problem> {
+    let (id, scope) = (&other.id, budget.scope.describe());
+    let (ours, theirs) = (budget.per.secs(), other.per.secs());
+    let (longer, shorter) = (theirs > ours, theirs < ours);
+    let why = match () {
+        () if other.per == budget.per => {
+            let why = format!(
+                "overlaps the budget `{id}`, which is for the same {scope} and window; change that one"
+            );
+            return Err(Problem::validation("/scope", why));
+        }
+        () if longer && budget.amount_micros > other.amount_micros => format!(
+            "is more than `{id}` allows the same {scope} in a whole {}, so that it can never be spent",
+            other.per.as_str()
+        ),
+        () if shorter && budget.amount_micros < other.amount_micros => format!(
+            "is less than `{id}` allows the same {scope} in a single {}, so that that can never be spent",
+            other.per.as_str()
+        ),
+        () => return Ok(()),
     };
-    match config.budgets.values().find(same) {
-        Some(other) => Err(Problem::validation(
-            "/scope",
-            format!(
-                "overlaps the budget `{}`, which is for the same {} and window; change that one",
-                other.body.id,
-                budget.scope.describe()
-            ),
-        )),
-        None => Ok(()),
-    }
+    Err(Problem::validation("/amount_micros", why))
 }
 
 /// Whether a caller may change a budget of this scope.

@@ -179,6 +179,18 @@ pub enum Window {
 }
 
 impl Window {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
     /// Its length in seconds; a day has 24 hours here, and a month 30 days.
     pub const fn secs(self) -> u32 {
         match self {
