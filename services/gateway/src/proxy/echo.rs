@@ -4,6 +4,8 @@
 //! Headers that hold one are dropped; bodies are masked byte for byte, so that lengths stay: what is held of
 //! them here, and the rest as it comes (`veiled`).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::{Bytes, BytesMut};
@@ -16,9 +18,14 @@ use model::secret::Fields;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
+use super::encoding::Coding;
+use super::key::Ready;
+
+mod opened;
 mod veiled;
 
-pub(crate) use veiled::{REPEATED, Veiled};
+pub(crate) use opened::Unfit;
+pub(crate) use veiled::Veiled;
 
 /// Shorter values are no secrets, and stand in answers by chance. In bytes.
 const NEEDLE_BYTES_MIN: usize = 8;
@@ -74,6 +81,14 @@ impl Needles {
     /// How many of the last bytes one could begin with.
     fn begun(&self, bytes: &[u8]) -> usize {
         self.0.iter().map(|needle| needle.begun(bytes)).max().unwrap_or_default()
+    }
+
+    /// Whether a compressed body may go on, of which all is here.
+    ///
+    /// # Errors
+    /// Why it must not.
+    pub(crate) fn look_into(key: &Arc<Ready>, coding: Coding, body: &[u8]) -> Result<(), Unfit> {
+        opened::Opened::new(coding, key).look(body)
     }
 
     /// Drops headers that hold one, and says how many.

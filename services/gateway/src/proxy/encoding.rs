@@ -5,9 +5,7 @@
 
 use std::io::{self, Write};
 
-use brotli_decompressor::DecompressorWriter;
 use bytes::Bytes;
-use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
@@ -16,11 +14,12 @@ use crate::problem::Problem;
 
 mod decoded;
 mod shrunk;
+mod stream;
 mod zstd;
 
 pub(crate) use decoded::Decoded;
 pub(crate) use shrunk::own;
-use zstd::Zstd;
+pub(crate) use stream::{Sink, Stream};
 
 /// How many bytes may come of one.
 const RATIO_MAX: u64 = 100;
@@ -30,6 +29,8 @@ const FIRST_BYTES_MAX: u64 = 64 * 1024;
 const OPENED_BYTES_MAX: usize = catalogue::BODY_BYTES_MAX;
 /// Bytes that are decoded at a time, so that little is held at once.
 const STEP_BYTES: usize = 4 * 1024;
+/// What may come of so few at most, however little came of those before: as much as gzip can.
+const STEP_GIVES_MAX: u64 = 1_032 * STEP_BYTES as u64;
 
 /// A coding that is decoded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +58,8 @@ pub(crate) enum Coded {
 
 /// Decodes a body as it comes.
 pub(crate) struct Decoder {
-    kind: Kind,
+    stream: Stream<Bounded>,
     came: u64,
-    gave: u64,
-}
-
-enum Kind {
-    Gzip(Box<MultiGzDecoder<Bounded>>),
-    Deflate(Box<ZlibDecoder<Bounded>>),
-    Brotli(Box<DecompressorWriter<Bounded>>),
-    Zstd(Box<Zstd>),
 }
 
 /// A body is broken, or decodes to far more than it is.
@@ -82,6 +75,7 @@ type Weight = u16;
 struct Bounded {
     bytes: Vec<u8>,
     left: u64,
+    taken: u64,
 }
 
 // === impl Coding ===
@@ -222,36 +216,17 @@ pub(crate) fn opened(headers: &HeaderMap, held: &[u8]) -> Option<Vec<u8>> {
 impl Decoder {
     /// A body that begins.
     pub(crate) fn new(coding: Coding) -> Self {
-        let to = Bounded::default();
-        let kind = match coding {
-            Coding::Gzip => Kind::Gzip(Box::new(MultiGzDecoder::new(to))),
-            Coding::Deflate => Kind::Deflate(Box::new(ZlibDecoder::new(to))),
-            Coding::Brotli => Kind::Brotli(Box::new(DecompressorWriter::new(to, STEP_BYTES))),
-            Coding::Zstd => Kind::Zstd(Box::default()),
-        };
-        Self { kind, came: 0, gave: 0 }
+        Self { stream: Stream::new(coding, Bounded::default()), came: 0 }
     }
 
     /// Decodes what came, and gives what comes of it in pieces.
     pub(crate) fn decode(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Undecodable> {
         for step in bytes.chunks(STEP_BYTES) {
             self.came += step.len() as u64;
-            let left = FIRST_BYTES_MAX + RATIO_MAX * self.came - self.gave;
-            let to = self.bounded();
-            to.left = left;
-            let done = match &mut self.kind {
-                Kind::Gzip(decoder) => decoder.write_all(step),
-                Kind::Deflate(decoder) => decoder.write_all(step),
-                Kind::Brotli(decoder) => decoder.write_all(step),
-                Kind::Zstd(decoder) => decoder.write_all(step),
-            };
-            let done = done.and_then(|()| match &mut self.kind {
-                Kind::Gzip(decoder) => decoder.flush(),
-                Kind::Deflate(decoder) => decoder.flush(),
-                Kind::Brotli(decoder) => decoder.flush(),
-                Kind::Zstd(_) => Ok(()),
-            });
-            done.map_err(|_| Undecodable)?;
+            let to = self.stream.to();
+            let left = FIRST_BYTES_MAX + RATIO_MAX * self.came - to.taken;
+            to.left = left.min(STEP_GIVES_MAX);
+            self.stream.write(step)?;
             self.give(each);
         }
         Ok(())
@@ -259,33 +234,23 @@ impl Decoder {
 
     /// The body is over. One that is not whole has given what there was.
     pub(crate) fn end(mut self, each: &mut impl FnMut(&[u8])) -> Result<(), Undecodable> {
-        let ended = match &mut self.kind {
-            Kind::Gzip(decoder) => decoder.try_finish(),
-            Kind::Deflate(decoder) => decoder.try_finish(),
-            Kind::Brotli(decoder) => decoder.close(),
-            Kind::Zstd(decoder) => decoder.end(),
-        };
+        let ended = self.stream.end();
         self.give(each);
-        ended.map_err(|_| Undecodable)
+        ended
     }
 
     fn give(&mut self, each: &mut impl FnMut(&[u8])) {
-        let to = self.bounded();
-        let given = to.bytes.len() as u64;
-        if given > 0 {
+        let to = self.stream.to();
+        if !to.bytes.is_empty() {
             each(&to.bytes);
             to.bytes.clear();
         }
-        self.gave += given;
     }
+}
 
-    fn bounded(&mut self) -> &mut Bounded {
-        match &mut self.kind {
-            Kind::Gzip(decoder) => decoder.get_mut(),
-            Kind::Deflate(decoder) => decoder.get_mut(),
-            Kind::Brotli(decoder) => decoder.get_mut(),
-            Kind::Zstd(decoder) => &mut decoder.to,
-        }
+impl Sink for Bounded {
+    fn taken(&self) -> u64 {
+        self.taken
     }
 }
 
@@ -293,6 +258,7 @@ impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or_else(|| io::Error::other(Undecodable))?;
+        self.taken += bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }

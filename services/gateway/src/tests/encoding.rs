@@ -147,6 +147,32 @@ async fn a_batch_comes_and_goes_compressed() {
     house.stop().await;
 }
 
+/// A text in a coding, as providers write it.
+fn coded(coding: &str, text: &str) -> Bytes {
+    match coding {
+        "gzip" => gzip(text),
+        "br" => {
+            let mut to = brotli::CompressorWriter::new(Vec::new(), 4_096, 5, 22);
+            to.write_all(text.as_bytes()).expect("memory");
+            to.into_inner().into()
+        }
+        _ => ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
+            .into(),
+    }
+}
+
+/// What a coded body of which these are the first bytes shows.
+fn shown(coding: &str, body: &[u8]) -> String {
+    let mut plain = Vec::new();
+    // What broke off shows what came before.
+    let _broken = match coding {
+        "gzip" => GzDecoder::new(body).read_to_end(&mut plain),
+        "br" => brotli_decompressor::Decompressor::new(body, 4_096).read_to_end(&mut plain),
+        _ => ruzstd::decoding::StreamingDecoder::new(body).expect("its head").read_to_end(&mut plain),
+    };
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 #[tokio::test]
 async fn a_compressed_answer_that_repeats_the_key_is_given_plainly_or_breaks_off_before_it() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
@@ -154,58 +180,90 @@ async fn a_compressed_answer_that_repeats_the_key_is_given_plainly_or_breaks_off
     let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": { "ttl_secs": 60 } });
     house.configure(|s| integration(s, "a", &provider.url(), body)).await;
     let ask = async |path: &str| {
-        let request = house.request("GET", path).header("accept-encoding", "gzip");
+        let request = house.request("GET", path).header("accept-encoding", "gzip, br, zstd");
         house.open(request, "").await
     };
     let stars = "*".repeat(KEY.len());
     // Numbers that compress badly: far more than is waited for before an answer goes on.
     let digits = (0..100_000_u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761)));
     let long: Arc<str> = digits.collect::<String>().into();
-    for (path, before, after) in
-        [("/p/a/short", 0, 0), ("/p/a/dense", 0, 0), ("/p/a/first", 0, 700_000), ("/p/a/last", 700_000, 0)]
-    {
-        let much = long.clone();
-        provider.will(move |seen| {
-            let said = seen.header("authorization").filter(|_| !seen.target.contains("none"));
-            // Small as it comes, and far more than is judged.
-            let said =
-                said.map(
-                    |said| {
-                        if seen.target.contains("dense") { said + &much[..5_000].repeat(60) } else { said }
-                    },
-                );
-            let text = format!("{}<{}>{}", &much[..before], said.unwrap_or_default(), &much[..after]);
-            let answer = http::Response::builder().header("content-encoding", "gzip");
-            let answer = answer.body(Full::new(gzip(&text)).boxed_unsync());
-            async move { answer.expect("an answer") }
-        });
-        let (head, body) = ask(path).await.into_parts();
-        if before == 0 && after > 0 {
-            // Of what is known before the answer goes on, nothing does.
-            let told = body.collect().await.expect("whole").to_bytes();
-            assert_eq!(head.status, 502);
-            assert!(
-                String::from_utf8_lossy(&told).contains("it repeats its key in a compressed body"),
-                "{told:?}"
-            );
-            continue;
-        }
-        assert_eq!(head.status, 200);
-        let coding = head.headers.get("content-encoding").cloned();
-        if before + after == 0 {
-            let text = body.collect().await.expect("whole").to_bytes();
-            assert_eq!((coding, text.starts_with(format!("<Bearer {stars}").as_bytes())), (None, true));
-        } else {
-            assert_eq!(coding.expect("as it came"), "gzip");
-            assert!(body.collect().await.is_err(), "{path}: the key went on");
+    for coding in ["gzip", "br", "zstd"] {
+        for (kind, before, after) in [
+            ("short", 0, 0),
+            ("dense", 0, 0),
+            ("first", 0, 700_000),
+            ("mid", 300_000, 400_000),
+            ("last", 700_000, 0),
+        ] {
+            let much = long.clone();
+            provider.will(move |seen| {
+                let said = seen.header("authorization").filter(|_| !seen.target.contains("none"));
+                // Small as it comes, and more than is judged.
+                let padding = if kind == "dense" { much[..5_000].repeat(60) } else { String::new() };
+                let said = said.unwrap_or_default() + &padding;
+                let text = format!("{}<{said}>{}", &much[..before], &much[much.len() - after..]);
+                let answer = http::Response::builder().header("content-encoding", coding);
+                let answer = answer.body(Full::new(coded(coding, &text)).boxed_unsync());
+                async move { answer.expect("an answer") }
+            });
+            let path = format!("/p/a/{coding}/{kind}");
+            let (head, mut body) = ask(&path).await.into_parts();
+            let stays = head.headers.get("content-encoding").is_some();
+            let (mut came, mut broke) = (Vec::new(), false);
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else {
+                    broke = true;
+                    break;
+                };
+                came.extend_from_slice(frame.data_ref().expect("bytes"));
+            }
+            if before + after == 0 {
+                assert_eq!((head.status.as_u16(), stays, broke), (200, false, false), "{path}");
+                assert!(came.starts_with(format!("<Bearer {stars}").as_bytes()), "{path}");
+            } else if head.status == 502 {
+                // Nothing had gone on yet.
+                let told = String::from_utf8_lossy(&came);
+                assert!(told.contains("it repeats its key in a compressed body"), "{path}: {told}");
+            } else {
+                // Of zstd nothing is read before a whole block is there.
+                assert!((before > 0 || coding == "zstd") && stays && broke, "{path}");
+                assert!(!shown(coding, &came).contains(&KEY[..12]), "{path}: the key went on");
+            }
             // What broke off is not kept, and others of its kind pass as they are.
             let (head, body) = ask(&format!("{path}?none")).await.into_parts();
-            assert_eq!(head.headers["x-signalbox-cache"], "miss");
-            let mut text = String::new();
+            assert_eq!(
+                (head.headers["x-signalbox-cache"].as_bytes(), head.status.as_u16()),
+                (&b"miss"[..], 200)
+            );
             let came = body.collect().await.expect("whole").to_bytes();
-            GzDecoder::new(&came[..]).read_to_string(&mut text).expect("gzip");
-            assert_eq!(text, format!("{}<>{}", &long[..before], &long[..after]));
+            let text = shown(coding, &came);
+            assert!(
+                text.starts_with(&long[..before]) && text.ends_with(&long[long.len() - after..]),
+                "{path}"
+            );
         }
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_that_is_a_bomb_ends() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    let body = json!({ "key": "main", "auth": { "scheme": "bearer" } });
+    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let zeros = " ".repeat(64 * 1024 * 1024);
+    for (coding, status) in [("br", 502), ("zstd", 502)] {
+        let bomb = coded(coding, &zeros);
+        provider.will(move |_| {
+            let answer = http::Response::builder().header("content-encoding", coding);
+            let answer = answer.body(Full::new(bomb.clone()).boxed_unsync());
+            async move { answer.expect("an answer") }
+        });
+        let request = house.request("GET", "/p/a/x").header("accept-encoding", coding);
+        let got = house.call(request, "").await;
+        assert_eq!(got.status, status, "{coding}");
+        assert!(got.text().contains("decodes to far more than it is"), "{coding}: {}", got.text());
     }
     house.stop().await;
 }

@@ -1,6 +1,7 @@
 //! What an answer becomes before it goes on: without the key in it, and as a failure where it is none for the caller.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use egress::lane;
@@ -10,7 +11,7 @@ use model::health::Reason;
 
 use super::super::converse::{Listener, Voice};
 use super::super::dress;
-use super::super::echo::{Needles, REPEATED, Veiled};
+use super::super::echo::{Needles, Unfit, Veiled};
 use super::super::encoding::{self, Coded, Coding};
 use super::super::judge::Judged;
 use super::super::key::Ready;
@@ -18,6 +19,9 @@ use super::super::record::{Account, Mark};
 use super::{Answer, Failure, Tried};
 use crate::quota::learn;
 use crate::snapshot::Integration;
+
+/// The largest body that is given plainly because of a key in it, in bytes.
+const UNVEILED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Takes what an answer says of the provider's limits.
 pub(super) fn hear(
@@ -67,6 +71,7 @@ pub(super) fn answered(
     operates: bool,
 ) -> Tried {
     let Judged { mut head, held, mut rest, reason, why, retry_after, .. } = judged;
+    let coding = Coding::of(&head.headers);
     let status = head.status.as_u16();
     let may_keep = reason.is_none() && crate::cache::is_whole(&head, operates);
     let length = head.headers.get(CONTENT_LENGTH).cloned();
@@ -78,7 +83,15 @@ pub(super) fn answered(
     }
     let mut held = match key {
         Some(key) => {
-            let held = if rest.is_none() { unveil(&key.needles, &mut head, held) } else { held };
+            let held = match (coding, &rest) {
+                (Coded::By(coding), None) => match unveil(key, coding, &mut head, held) {
+                    Ok(held) => held,
+                    Err(unfit) => {
+                        return unfit_for_all(unfit, integration, status, reason, retry_after, mark);
+                    }
+                },
+                _ => held,
+            };
             hide(integration, &key.needles, &mut head, held)
         }
         None => held,
@@ -88,11 +101,11 @@ pub(super) fn answered(
         rest = None;
     }
     let rest = match (rest, key) {
-        (Some(body), Some(key)) => match Coding::of(&head.headers) {
+        (Some(body), Some(key)) => match coding {
             Coded::Plain => Some(Veiled::new(body, integration, key, &mut held)),
-            Coded::By(coding) => match Veiled::coded(body, coding, integration, key, &held) {
-                Some(veiled) => Some(veiled),
-                None => return repeats(status, mark),
+            Coded::By(coding) => match Veiled::coded(body, coding, integration, key, &mut held) {
+                Ok(veiled) => Some(veiled),
+                Err(unfit) => return unfit_for_all(unfit, integration, status, reason, retry_after, mark),
             },
             Coded::Unknown => Some(Veiled::plain(body)),
         },
@@ -127,28 +140,41 @@ pub(super) fn answered(
     }
 }
 
-/// An answer that cannot be masked, and of which nothing went on: to the caller it is none.
-fn repeats(status: u16, mark: &mut Mark) -> Tried {
-    let reason = Reason::UpstreamError;
+/// An answer that nobody must see, and of which nothing went on: to the caller it is none.
+fn unfit_for_all(
+    unfit: Unfit,
+    integration: &Integration,
+    status: u16,
+    reason: Option<Reason>,
+    retry_after: Option<Duration>,
+    mark: &mut Mark,
+) -> Tried {
+    unfit.tell(integration);
+    let reason = reason.unwrap_or(Reason::UpstreamError);
     let duration_ms = mark.end(true, Some(reason), Some(status));
     Tried::Failed(Failure {
-        why: Some(REPEATED.to_owned()),
+        why: Some(unfit.why().to_owned()),
         status: Some(status),
-        may_have_acted: true,
+        may_have_acted: !is_refusal(reason, status),
+        retry_after,
         ..Failure::unsent(reason, duration_ms)
     })
 }
 
-/// Gives a compressed body plainly where it holds the key, so that it can be hidden there.
-fn unveil(needles: &Needles, head: &mut http::response::Parts, held: Bytes) -> Bytes {
-    let Coded::By(coding) = Coding::of(&head.headers) else { return held };
-    // However much comes of it: it is held, and bounded as it is.
-    let Ok(plain) = encoding::decode(coding, &held, usize::MAX).map(Bytes::from) else { return held };
-    if !needles.is_in(&plain) {
-        return held;
-    }
+/// Gives a whole compressed body plainly where it holds the key, so that it can be hidden there.
+///
+/// # Errors
+/// Why it must not be given at all.
+fn unveil(
+    key: &Arc<Ready>,
+    coding: Coding,
+    head: &mut http::response::Parts,
+    held: Bytes,
+) -> Result<Bytes, Unfit> {
+    let Err(unfit) = Needles::look_into(key, coding, &held) else { return Ok(held) };
+    let plain = encoding::decode(coding, &held, UNVEILED_BYTES_MAX).map_err(|_| unfit)?;
     head.headers.remove(CONTENT_ENCODING);
-    plain
+    Ok(plain.into())
 }
 
 /// Takes the key out of its own answer.

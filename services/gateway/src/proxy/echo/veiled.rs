@@ -10,8 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::super::encoding::{Coding, Decoder};
+use super::super::encoding::Coding;
 use super::super::key::Ready;
+use super::opened::{Opened, Unfit};
 use crate::body::hint;
 use crate::snapshot::Integration;
 
@@ -30,14 +31,8 @@ struct Veil {
     told: bool,
     /// Where it is compressed.
     opened: Option<Opened>,
-}
-
-/// What comes of a compressed body.
-struct Opened {
-    /// Nothing when it cannot be decoded: then nobody else can read it either.
-    decoder: Option<Decoder>,
-    /// What came last and may be the beginning of a key.
-    begun: Vec<u8>,
+    /// Why it ends, once that is known.
+    ended: Option<Unfit>,
 }
 
 impl Veiled {
@@ -55,69 +50,77 @@ impl Veiled {
     ) -> Self {
         let waits = held.split_off(held.len() - key.needles.begun(held));
         let (integration, key) = (integration.clone(), key.clone());
-        Self { body, veil: Some(Box::new(Veil { integration, key, waits, told: false, opened: None })) }
+        Self {
+            body,
+            veil: Some(Box::new(Veil { integration, key, waits, told: false, opened: None, ended: None })),
+        }
     }
 
-    /// A compressed body that goes on after what is `held`; nothing where the key is in that already.
+    /// A compressed body that goes on after what is `held`, of which the end waits, too, where nobody can read it yet.
+    ///
+    /// # Errors
+    /// Why nothing of it must go on.
     pub(crate) fn coded(
         body: egress::Body,
         coding: Coding,
         integration: &Arc<Integration>,
         key: &Arc<Ready>,
-        held: &[u8],
-    ) -> Option<Self> {
-        let opened = Opened { decoder: Some(Decoder::new(coding)), begun: Vec::new() };
+        held: &mut Bytes,
+    ) -> Result<Self, Unfit> {
+        let mut opened = Opened::new(coding, key);
+        opened.look(held)?;
+        let waits = held.split_off(held.len() - opened.waiting().min(held.len()));
         let (integration, key) = (integration.clone(), key.clone());
-        let mut veil = Veil { integration, key, waits: Bytes::new(), told: false, opened: Some(opened) };
-        (!veil.shows_key(held)).then(|| Self { body, veil: Some(Box::new(veil)) })
+        let veil = Veil { integration, key, waits, told: false, opened: Some(opened), ended: None };
+        Ok(Self { body, veil: Some(Box::new(veil)) })
     }
 }
 
 impl Veil {
     /// What of these bytes goes on, after those that waited.
-    fn pass(&mut self, data: Bytes, is_last: bool) -> Bytes {
-        let data = if self.waits.is_empty() { data } else { [&self.waits[..], &data].concat().into() };
-        let (mut data, found) = self.key.needles.mask(data);
+    ///
+    /// # Errors
+    /// Why none of them may.
+    fn pass(&mut self, data: Bytes, is_last: bool) -> Result<Bytes, Unfit> {
+        if let Some(opened) = &mut self.opened {
+            opened.look(&data).inspect_err(|unfit| unfit.tell(&self.integration))?;
+            let data = self.joined(data);
+            let waiting = self.opened.as_ref().map_or(0, Opened::waiting);
+            return Ok(self.keep(data, waiting));
+        }
+        let (data, found) = self.key.needles.mask(self.joined(data));
         if found > 0 {
-            self.tell(found);
+            let integration = &self.integration;
+            integration.live.echoed(found);
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(integration.id = %integration.id, "Hid the key of integration {} in its own answer.", integration.id);
+            }
         }
-        let waits = if is_last { 0 } else { self.key.needles.begun(&data) };
-        self.waits = data.split_off(data.len() - waits);
+        let begun = if is_last { 0 } else { self.key.needles.begun(&data) };
+        Ok(self.keep(data, begun))
+    }
+
+    /// What waited, with what came.
+    fn joined(&self, data: Bytes) -> Bytes {
+        if self.waits.is_empty() { data } else { [&self.waits[..], &data].concat().into() }
+    }
+
+    /// So many of the last bytes wait; the others go on.
+    fn keep(&mut self, mut data: Bytes, waiting: usize) -> Bytes {
+        self.waits = data.split_off(data.len().saturating_sub(waiting));
         data
-    }
-
-    /// Whether the key has come in what is compressed, with these bytes at last.
-    fn shows_key(&mut self, data: &[u8]) -> bool {
-        let Some(Opened { decoder, begun }) = &mut self.opened else { return false };
-        let (needles, mut found) = (&self.key.needles, false);
-        let mut look = |plain: &[u8]| {
-            begun.extend_from_slice(plain);
-            found |= needles.is_in(begun);
-            begun.drain(..begun.len() - needles.begun(begun));
-        };
-        if decoder.as_mut().is_some_and(|decoder| decoder.decode(data, &mut look).is_err()) {
-            *decoder = None;
-        }
-        if found {
-            self.tell(1);
-        }
-        found
-    }
-
-    fn tell(&mut self, found: u64) {
-        let integration = &self.integration;
-        integration.live.echoed(found);
-        if !std::mem::replace(&mut self.told, true) {
-            tracing::warn!(integration.id = %integration.id, "Hid the key of integration {} in its own answer.", integration.id);
-        }
     }
 }
 
-/// Why an answer that cannot be masked ends, or is none.
-pub(crate) const REPEATED: &str = "it repeats its key in a compressed body";
-
-fn repeated() -> egress::Error {
-    egress::Error::Protocol { detail: REPEATED.to_owned(), sent: true }
+impl Unfit {
+    /// Counts it, and says so.
+    pub(crate) fn tell(self, integration: &Integration) {
+        let (id, why) = (&integration.id, self.why());
+        if self == Self::Key {
+            integration.live.echoed(1);
+        }
+        tracing::warn!(integration.id = %id, why, "An answer of integration {id} was not given to its caller: {why}.");
+    }
 }
 
 impl HttpBody for Veiled {
@@ -130,16 +133,21 @@ impl HttpBody for Veiled {
     ) -> Poll<Option<Result<Frame<Bytes>, egress::Error>>> {
         let Self { body, veil } = &mut *self;
         let Some(veil) = veil else { return Pin::new(body).poll_frame(cx) };
+        if let Some(unfit) = veil.ended {
+            return Poll::Ready(Some(Err(broken_off(unfit))));
+        }
         loop {
             let data = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if veil.opened.is_some() => {
-                        if veil.shows_key(&data) {
-                            return Poll::Ready(Some(Err(repeated())));
+                    Ok(data) => match veil.pass(data, body.is_end_stream()) {
+                        Ok(data) => data,
+                        Err(unfit) => {
+                            // The head goes out before the body ends.
+                            veil.ended = Some(unfit);
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
                         }
-                        data
-                    }
-                    Ok(data) => veil.pass(data, body.is_end_stream()),
+                    },
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 None if veil.waits.is_empty() => return Poll::Ready(None),
@@ -153,10 +161,16 @@ impl HttpBody for Veiled {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.veil.as_ref().is_none_or(|veil| veil.waits.is_empty()) && self.body.is_end_stream()
+        let is_over = |veil: &Veil| veil.waits.is_empty() && veil.ended.is_none();
+        self.veil.as_deref().is_none_or(is_over) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         hint(self.veil.as_ref().map(|veil| &veil.waits), &self.body.size_hint())
     }
+}
+
+/// How an answer ends that must not go on.
+fn broken_off(unfit: Unfit) -> egress::Error {
+    egress::Error::Protocol { detail: unfit.why().to_owned(), sent: true }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 
 use ruzstd::decoding::FrameDecoder;
 
-use super::{Bounded, Undecodable};
+use super::Undecodable;
 
 /// The largest window of a body in HTTP (RFC 9659), in bytes.
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -22,10 +22,9 @@ const BLOCK_BYTES_MAX: usize = 128 * 1024;
 const REPEATS: u32 = 1;
 
 /// A body that is decoded.
-#[derive(Default)]
-pub(super) struct Zstd {
+pub(crate) struct Zstd<S> {
     /// Takes what is decoded.
-    pub(super) to: Bounded,
+    pub(super) to: S,
     /// What came and could not be decoded yet: less than a block.
     waiting: Vec<u8>,
     /// The frame under way, and whether a checksum follows it.
@@ -34,7 +33,17 @@ pub(super) struct Zstd {
     sum: usize,
 }
 
-impl Zstd {
+impl<S: Write> Zstd<S> {
+    /// A body that begins.
+    pub(super) const fn new(to: S) -> Self {
+        Self { to, waiting: Vec::new(), frame: None, sum: 0 }
+    }
+
+    /// How many bytes came that could not be decoded yet.
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether the body is whole.
     pub(super) fn end(&mut self) -> io::Result<()> {
         let whole = self.frame.is_none() && self.waiting.is_empty() && self.sum == 0;
@@ -78,7 +87,7 @@ impl Zstd {
     }
 }
 
-impl Write for Zstd {
+impl<S: Write> Write for Zstd<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.extend_from_slice(bytes);
