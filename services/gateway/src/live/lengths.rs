@@ -1,7 +1,7 @@
 //! How long the answers of language models are whose callers do not say how long they may be. Pure.
 //!
 //! Nothing bounds such an answer, so what is taken of a token limit for it is a guess; one far too high keeps others
-//! out of what nobody uses. It is learned for every endpoint by itself: up with the longest answer at once, down slowly, and
+//! out of what nobody uses. It is learned for every endpoint by itself, of answers that tell what they used: up with the longest answer at once, down slowly, and
 //! nothing is believed before a few were seen.
 
 use crate::map::Map;

@@ -209,8 +209,10 @@ impl Watched {
             used.count.response_bytes = self.bytes;
             self.account.asked.add_to(&mut used.count);
             live.used(whose, used);
-            if broke_off.is_none() && self.is_done() && self.account.asked.is_open.load(Relaxed) {
-                live.had_length(&self.account.endpoint, used.count.tokens.output_tokens);
+            let tokens = &used.count.tokens;
+            let is_told = tokens.input_tokens > 0 || tokens.output_tokens > 0;
+            if is_told && broke_off.is_none() && self.is_done() && self.account.asked.is_open.load(Relaxed) {
+                live.had_length(&self.account.endpoint, tokens.output_tokens);
             }
         }
         self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens));

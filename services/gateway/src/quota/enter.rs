@@ -3,7 +3,6 @@
 //! Who waits, waits in the queue of the limit that refused, by priority and callers in turn, not longer than worth it: a call of which it is
 //! known that nothing comes in time is refused at once. Nobody waits for what only the end of a window brings.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(crate) async fn enter(
     patience: Patience,
 ) -> Result<Held, Limited> {
     let (under, now_ms) = (limits.under(asked), steady::now_ms());
-    let held = |hold| Held { hold, limits: limits.clone() };
+    let held = |hold| Held { hold, limits: limits.clone(), untold: asked.untold };
     let waited = under.iter().find(|(place, kept, _)| limits.is_waited(*place, kept));
     let refusal = match waited {
         None => match limits.take(&under, now_ms) {
@@ -55,10 +54,10 @@ pub(crate) async fn enter(
     Box::pin(wait(limits, asked, &under, refusal, patience)).await.map(held)
 }
 
-async fn wait(
+async fn wait<'u>(
     limits: &Limits,
     asked: &Asked<'_>,
-    under: &Under<'_>,
+    under: &'u Under<'_>,
     refusal: Refusal,
     patience: Patience,
 ) -> Result<Hold, Limited> {
@@ -102,11 +101,14 @@ async fn wait(
         let until_ms = steady::now_ms() + 1;
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
     }
-    let mut asking = kept;
-    loop {
-        // Listening before it asks: an answer of the ledger that comes meanwhile is heard.
-        let mut told = pin!(asking.asked.notified());
+    let listen = |kept: &'u Kept| {
+        let mut told = Box::pin(kept.asked.notified());
         told.as_mut().enable();
+        told
+    };
+    loop {
+        // Listening before it asks: an answer of a ledger that comes meanwhile is heard.
+        let told: Vec<_> = under.iter().map(|(place, kept, _)| (*place, listen(kept))).collect();
         let now_ms = steady::now_ms();
         let refusal = match limits.take(under, now_ms) {
             Ok(hold) => return Ok(hold),
@@ -117,12 +119,11 @@ async fn wait(
             Take::Soon { again_ms } if is_worth_it(refusal) => again_ms.min(deadline_ms),
             _ => return refused(refusal),
         };
-        let Some((kept, _)) = of(under, refusal) else { return refused(refusal) };
-        if std::ptr::eq(kept, asking) {
-            let again = Duration::from_millis(again_ms.saturating_sub(now_ms).max(1));
-            let _either = timeout(again, told).await;
-        }
-        asking = kept;
+        let Some((_, told)) = told.into_iter().find(|(place, _)| *place == refusal.place) else {
+            return refused(refusal);
+        };
+        let again = Duration::from_millis(again_ms.saturating_sub(now_ms).max(1));
+        let _either = timeout(again, told).await;
     }
 }
 

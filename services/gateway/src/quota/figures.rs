@@ -51,15 +51,22 @@ fn ran_ns() -> f64 {
 /// Nanoseconds of a call's check, from before it is sent until it is settled.
 fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
     let priority = model::token::Priority::default();
-    let asked =
-        Asked { path: "/v1/x", endpoint: "/v1/x", actor: "user:a", token: "t", priority, tokens: (0, 0) };
+    let asked = Asked {
+        path: "/v1/x",
+        endpoint: "/v1/x",
+        actor: "user:a",
+        token: "t",
+        priority,
+        tokens: (0, 0),
+        untold: 0,
+    };
     let patience = Patience { wait_ms: 0, left_ms: 1_000 };
     let (began, mut place) = (ran_ns(), seed);
     for _ in 0..CALLS {
         place = (place * 1_664_525 + 1_013_904_223) % (1 << 32);
         let limits = &all[(place >> 8) % all.len()];
         let mut held = enter(limits, &asked, patience).now_or_never().expect("at once").expect("enough");
-        let Held { hold, limits } = &mut held;
+        let Held { hold, limits, .. } = &mut held;
         hold.settle(&**limits, steady::now_ms, |_, units| units);
     }
     (ran_ns() - began) / CALLS as f64

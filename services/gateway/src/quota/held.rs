@@ -21,6 +21,8 @@ pub(crate) struct Slot(Mutex<Option<Held>>);
 pub(crate) struct Held {
     pub(super) hold: Hold,
     pub(super) limits: Arc<Limits>,
+    /// Tokens that are counted beside those taken if the answer does not tell what it used.
+    pub(super) untold: u64,
 }
 
 impl Slot {
@@ -50,14 +52,17 @@ impl Slot {
     pub(crate) fn settle(&self, tokens: Option<&Tokens>) {
         // An answer that does not tell what it used has used what it might have.
         let told = tokens.map(|tokens| (tokens.input_tokens, tokens.output_tokens));
-        self.end(told.filter(|(input, output)| input + output > 0));
+        self.end(told.filter(|(input, output)| *input > 0 || *output > 0));
     }
 
     fn end(&self, tokens: Option<(u64, u64)>) {
         let Some(mut held) = self.lock().take() else { return };
-        let Held { hold, limits } = &mut held;
+        let Held { hold, limits, untold } = &mut held;
         let used = |place: usize, taken: u64| {
-            let Some((input, output)) = tokens else { return taken };
+            let Some((input, output)) = tokens else {
+                let answers = matches!(limits.rules[place].quota.unit, Unit::Tokens | Unit::OutputTokens);
+                return if answers { taken.saturating_add(*untold) } else { taken };
+            };
             match limits.rules[place].quota.unit {
                 Unit::Requests => taken,
                 Unit::InputTokens => input,
@@ -74,7 +79,7 @@ impl Slot {
     /// Says in an answer's head what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let held = self.lock();
-        let Some(Held { hold, limits }) = &*held else { return };
+        let Some(Held { hold, limits, .. }) = &*held else { return };
         let left = hold.purses(&**limits).map(|(place, purse)| (&*limits.rules[place].begins, purse));
         told::put(headers, &limits.policy, left, steady::turn_ms());
     }

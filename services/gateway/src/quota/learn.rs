@@ -17,7 +17,7 @@ impl Slot {
     /// Takes what the answer to this call says, of a call that was sent at this moment of the steady clock.
     pub(crate) fn learn(&self, hints: &[Hint<'_>], sent_ms: u64) {
         let held = self.lock();
-        let Some(Held { hold, limits }) = &*held else { return };
+        let Some(Held { hold, limits, .. }) = &*held else { return };
         let now_ms = steady::turn_ms();
         for (place, purse) in hold.current(&**limits) {
             let rule = &limits.rules[place];

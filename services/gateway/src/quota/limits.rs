@@ -5,6 +5,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use catalogue::{Provider, fit_path};
@@ -76,6 +77,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) priority: Priority,
     /// Tokens that the question may have at most, and the answer.
     pub(crate) tokens: (u64, u64),
+    /// Tokens that are counted beside the answer's if it does not tell what it used.
+    pub(crate) untold: u64,
 }
 
 /// The limits that a call is under, and what it weighs in each.
@@ -129,15 +132,17 @@ impl Limits {
 
     /// Takes of every limit that a call is under, or of none.
     pub(super) fn take(&self, under: &Under<'_>, now_ms: u64) -> Result<Hold, Refusal> {
+        let refusal = |place, until_ms| Refusal { place, take: Take::Wait { until_ms } };
+        let mut turns: SmallVec<[(usize, Turn<'_>, u64); 1]> = SmallVec::new();
         for (place, kept, units) in under {
             if !self.line(*place).is_throttled {
                 continue;
             }
             let Some(share) = self.rules[*place].quota.throttle else { continue };
-            throttled(share, kept, *units, now_ms).map_err(|until_ms| {
-                let take = Take::Wait { until_ms };
-                Refusal { place: *place, take }
-            })?;
+            if let Some(turn) = throttled(share, kept, now_ms) {
+                turn.look(now_ms).map_err(|until_ms| refusal(*place, until_ms))?;
+                turns.push((*place, turn, *units));
+            }
         }
         let mut hold = Hold::default();
         for (place, kept, units) in under {
@@ -149,6 +154,13 @@ impl Limits {
             if let Err(refusal) = hold.add(self, *place, purse, own, *units, now_ms) {
                 self.book.ring();
                 return Err(refusal);
+            }
+        }
+        // A turn is taken when nothing else stands in the way: who waits for another limit leaves it to others.
+        for (place, turn, units) in turns {
+            if let Err(until_ms) = turn.take(units, now_ms) {
+                hold.cancel(self, || now_ms);
+                return Err(refusal(place, until_ms));
             }
         }
         if hold.is_low {
@@ -188,9 +200,10 @@ impl Limits {
     }
 
     /// Tokens of an answer where its caller does not say: as are `usual`, and not so many that a limit lets it never go.
+    /// One at least: a limit of answers is about it.
     pub(crate) fn output(&self, usual: Option<u64>) -> u64 {
         let counting = self.rules.iter().filter(|rule| rule.quota.unit != Unit::Requests);
-        counting.map(|rule| rule.amount / 2).fold(usual.unwrap_or(self.output), u64::min)
+        counting.map(|rule| rule.amount / 2).fold(usual.unwrap_or(self.output), u64::min).max(1)
     }
 
     /// Whether somebody waits for what is kept at a place: whoever comes then comes after.
@@ -264,18 +277,43 @@ impl Rule {
     }
 }
 
-/// Past the share from which on a limit is throttled, what is left is spread over the rest of the window: until when to
-/// wait, in milliseconds, if it is not this call's turn.
-fn throttled(share: Ratio, kept: &Kept, units: u64, now_ms: u64) -> Result<(), u64> {
-    let Some(resets) = kept.purse.resets_ms() else { return Ok(()) };
+/// The turns of a limit that is throttled: what is left of it is spread over the rest of its window.
+struct Turn<'l> {
+    /// When the next one is, in microseconds.
+    next_us: &'l AtomicU64,
+    /// From one to the next for each unit, in microseconds.
+    spacing_us: u64,
+    resets_ms: u64,
+}
+
+/// The turns of a limit past the share from which on it is throttled; nothing before that.
+fn throttled(share: Ratio, kept: &Kept, now_ms: u64) -> Option<Turn<'_>> {
+    let resets_ms = kept.purse.resets_ms()?;
     let (left, most) = kept.purse.remaining();
-    if left == 0 || now_ms >= resets || !share.reached(most.saturating_sub(left), most) {
-        return Ok(());
+    if left == 0 || now_ms >= resets_ms || !share.reached(most.saturating_sub(left), most) {
+        return None;
     }
-    let (now_us, spacing_us) = (now_ms * 1_000, (resets - now_ms).saturating_mul(1_000) / left);
-    let next = |seen: u64| (now_us >= seen).then(|| now_us.saturating_add(spacing_us.saturating_mul(units)));
-    let turn = kept.next_us.fetch_update(Relaxed, Relaxed, next);
-    turn.map(drop).map_err(|seen| seen.min(resets * 1_000).div_ceil(1_000))
+    let spacing_us = (resets_ms - now_ms).saturating_mul(1_000) / left;
+    Some(Turn { next_us: &kept.next_us, spacing_us, resets_ms })
+}
+
+impl Turn<'_> {
+    /// Whether it is here. An error: until when to wait, in milliseconds.
+    fn look(&self, now_ms: u64) -> Result<(), u64> {
+        let next_us = self.next_us.load(Relaxed);
+        if now_ms * 1_000 >= next_us { Ok(()) } else { Err(self.until(next_us)) }
+    }
+
+    /// Takes it. An error: somebody else did; until when to wait, in milliseconds.
+    fn take(&self, units: u64, now_ms: u64) -> Result<(), u64> {
+        let (now_us, lasts_us) = (now_ms * 1_000, self.spacing_us.saturating_mul(units));
+        let next = |seen: u64| (now_us >= seen).then(|| now_us.saturating_add(lasts_us));
+        self.next_us.fetch_update(Relaxed, Relaxed, next).map(drop).map_err(|seen| self.until(seen))
+    }
+
+    fn until(&self, next_us: u64) -> u64 {
+        next_us.min(self.resets_ms * 1_000).div_ceil(1_000)
+    }
 }
 
 /// A limit made ready. One that cannot be kept is left out and said: the api takes none.

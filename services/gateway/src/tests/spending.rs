@@ -76,6 +76,15 @@ async fn told(house: &House, part: Option<&str>, units: u64) {
     .await;
 }
 
+/// Waits until the ledger says that so much is used.
+async fn told_at_least(house: &House, units: u64) {
+    eventually("that the ledger says what is used", || async {
+        let used = ledgers(house).await.first()?.1.in_use(Timestamp::now());
+        (used >= units).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_charged_as_they_were_used_whatever_was_thought() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
@@ -138,6 +147,36 @@ async fn answers_whose_length_nobody_says_take_what_they_usually_have() {
     let detail = last.await.json()["detail"].to_string();
     assert!(detail.contains("this call needs 2"), "{detail}");
     assert!(provider.count() <= 50, "{}", provider.count());
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_do_not_tell_what_they_used_are_counted_as_thought() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let mut limit = quotas(json!({ "requests": 80_000, "unit": "output_tokens" }));
+    limit["provider"] = json!("openai");
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let ask = || async {
+        let body = r#"{"model":"gpt-4o-mini","stream":true,"messages":[]}"#;
+        house.call(house.request("POST", "/p/a/v1/chat/completions"), body).await.status
+    };
+    let events: &[_] = &[("content-type", "text/event-stream")];
+    provider.always(200, events, "data: {\"choices\":[]}\n\ndata: [DONE]\n\n");
+    // Nothing is learned of them: 4,096 each.
+    for call in 1..=5 {
+        assert_eq!(ask().await, 200, "{call}");
+    }
+    // Short ones that tell it take little, and those that do not are no shorter for that.
+    let told = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":10}}\n\n";
+    provider.always(200, events, told);
+    for call in 1..=10 {
+        assert_eq!(ask().await, 200, "{call}");
+    }
+    provider.always(200, events, "data: {\"choices\":[]}\n\ndata: [DONE]\n\n");
+    for call in 1..=2 {
+        assert_eq!(ask().await, 200, "{call}");
+    }
+    told_at_least(&house, 7 * 4_096).await;
     house.stop().await;
 }
 

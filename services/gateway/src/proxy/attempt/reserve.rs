@@ -19,8 +19,8 @@ use crate::telemetry;
 
 /// Bytes of a question for one token, at least: text has more, and so has what stands around it.
 const TOKEN_BYTES: u64 = 3;
-/// A word from this length on, in bytes, is no text but a picture or a document in base64.
-const MEDIA_BYTES_MIN: usize = 1_024;
+/// Shorter media are reckoned as text, in bytes.
+const MEDIA_BYTES_MIN: u64 = 1_024;
 /// Tokens of a picture: the most that Anthropic reckons for one, and more than OpenAI does for those of usual size.
 const MEDIA_TOKENS: u64 = 1_600;
 /// Bytes in base64 for one token of larger media: documents have some 50 KB and 2,000 tokens a page.
@@ -56,13 +56,15 @@ impl Reserved {
         unpaused(integration)?;
         let Some(limits) = &integration.limits else { return Ok(None) };
         let token = &call.caller.token;
+        let (tokens, untold) = tokens(limits, call, account, body);
         let asked = Asked {
             path: below,
             endpoint: &account.endpoint,
             actor: token.actor.as_str(),
             token: token.id.as_str(),
             priority: token.priority,
-            tokens: tokens(limits, call, account, body),
+            tokens,
+            untold,
         };
         let patience = Patience { wait_ms: left.wait_ms, left_ms: left.left_ms };
         match enter(limits, &asked, patience).await {
@@ -107,29 +109,46 @@ fn refused(integration: &Integration, limited: Limited) -> Limited {
     limited
 }
 
-/// Tokens that a question has and its answer may have at most, where they count.
-fn tokens(limits: &Limits, call: &Call, account: &Account, body: &Inbound) -> (u64, u64) {
+/// Tokens that a question has and its answer may have at most, where they count; and how many more an answer is thought to
+/// have that does not tell.
+fn tokens(limits: &Limits, call: &Call, account: &Account, body: &Inbound) -> ((u64, u64), u64) {
     if !limits.counts_tokens || call.method != Method::POST {
-        return (0, 0);
+        return ((0, 0), 0);
     }
     let held = if let Inbound::Held(bytes) = body { Some(bytes) } else { None };
     let input = held.map_or_else(|| body.len().div_ceil(TOKEN_BYTES), |bytes| input(bytes));
     let said = *call.output.get_or_init(|| held.and_then(|bytes| output(bytes)));
     account.asked.is_open.store(said.is_none(), Relaxed);
-    (input, said.unwrap_or_else(|| limits.output(account.live.length(&account.endpoint))))
+    if let Some(said) = said {
+        return ((input, said), 0);
+    }
+    let usual = limits.output(account.live.length(&account.endpoint));
+    ((input, usual), limits.output(None).saturating_sub(usual))
 }
 
-/// Tokens that a question may have, by its bytes. Pictures and the like are no text: they lie there as long words of base64.
+/// Tokens that a question may have, by its bytes. Pictures and the like are no text: they stand there in base64.
 fn input(body: &[u8]) -> u64 {
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
-    let (mut text, mut media) = (0, 0);
-    for word in body.chunk_by(|a, b| is_word(a) && is_word(b)) {
-        match word.len() {
-            bytes if bytes < MEDIA_BYTES_MIN => text += bytes as u64,
-            bytes => media += MEDIA_TOKENS.max(bytes as u64 / MEDIA_TOKEN_BYTES),
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+    let (mut text, mut media, mut at) = (0, 0, 0);
+    for word in body.chunk_by(|a, b| is_base64(a) && is_base64(b)) {
+        let bytes = word.len() as u64;
+        if bytes >= MEDIA_BYTES_MIN && is_data(&body[..at]) {
+            media += MEDIA_TOKENS.max(bytes / MEDIA_TOKEN_BYTES).min(bytes.div_ceil(TOKEN_BYTES));
+        } else {
+            text += bytes;
         }
+        at += word.len();
     }
     text.div_ceil(TOKEN_BYTES) + media
+}
+
+/// Whether what comes after this is media: of a `data:` URL, or a member `data`.
+fn is_data(before: &[u8]) -> bool {
+    let member = || {
+        let name = before.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b":")?;
+        Some(name.trim_ascii_end().ends_with(b"\"data\""))
+    };
+    before.ends_with(b";base64,") || member().unwrap_or_default()
 }
 
 /// Tokens that an answer may have, by the question.
@@ -160,7 +179,11 @@ mod tests {
             ("x".repeat(1_023), 341),
             (picture(300), 106),
             (picture(20_000), 1_608),
-            (format!("{text}\"{}\"{}", picture(20_000), picture(2_000)), 3_016 + 2 * 1_600),
+            // Not more than text of its length has, and text is text however long its words are.
+            (picture(1_200), 408),
+            (r#"{"type":"base64","data": ""#.to_owned() + &"iVBORw0K".repeat(2_500), 1_600 + 9),
+            ("ACGT".repeat(3_000), 4_000),
+            (format!("{text}\"{}\"{}", picture(20_000), picture(2_000)), 3_016 + 1_600 + 667),
             // A document of a megabyte.
             (picture(1 << 20), (1 << 15) + 8),
         ] {
