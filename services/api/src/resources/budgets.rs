@@ -10,6 +10,7 @@ use model::audit::Verb;
 use model::budget::{Budget, BudgetNow, BudgetsNow, Scope};
 use model::config::Kind;
 use model::id::Slug;
+use model::integration::Window;
 use model::token::Permission;
 use runtime::Problem;
 use runtime::json::{Json, Query};
@@ -81,25 +82,26 @@ fn check(config: &Config, budget: &Budget) -> Result<(), Problem> {
 
 /// Whether a budget can be beside another one of its scope.
 fn fit(budget: &Budget, other: &Budget) -> Result<(), Problem> {
-    let (id, scope) = (&other.id, budget.scope.describe());
-    let (ours, theirs) = (budget.per.secs(), other.per.secs());
-    let (longer, shorter) = (theirs > ours, theirs < ours);
-    let why = match () {
-        () if other.per == budget.per => {
-            let why = format!(
-                "overlaps the budget `{id}`, which is for the same {scope} and window; change that one"
-            );
-            return Err(Problem::validation("/scope", why));
+    let (id, scope, per) = (&other.id, budget.scope.describe(), other.per.as_str());
+    if other.per == budget.per {
+        let why =
+            format!("overlaps the budget `{id}`, which is for the same {scope} and window; change that one");
+        return Err(Problem::validation("/scope", why));
+    }
+    // Days lie within weeks and months of their zone; weeks do not lie within months.
+    let same_zone = other.timezone == budget.timezone;
+    let why = match (budget.per, other.per) {
+        (Window::Day, _) if same_zone && budget.amount_micros > other.amount_micros => {
+            format!(
+                "is more than `{id}` allows the same {scope} in a whole {per}: it would never be reached before"
+            )
         }
-        () if longer && budget.amount_micros > other.amount_micros => format!(
-            "is more than `{id}` allows the same {scope} in a whole {}, so that it can never be spent",
-            other.per.as_str()
-        ),
-        () if shorter && budget.amount_micros < other.amount_micros => format!(
-            "is less than `{id}` allows the same {scope} in a single {}, so that that can never be spent",
-            other.per.as_str()
-        ),
-        () => return Ok(()),
+        (_, Window::Day) if same_zone && budget.amount_micros < other.amount_micros => {
+            format!(
+                "is less than `{id}` allows the same {scope} in a single day: that would never be reached before"
+            )
+        }
+        _ => return Ok(()),
     };
     Err(Problem::validation("/amount_micros", why))
 }

@@ -112,6 +112,7 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
             None => problem,
         };
     }
+    let why = attempts.last().and_then(|attempt| attempt["detail"].as_str()).map(str::to_owned);
     attempts.extend(skipped);
     let problem = match call.route() {
         Some(route) if call.operation.is_some() && Operated::is_nowhere(&attempts) => {
@@ -134,7 +135,6 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
         None => {
             let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
             let (code, detail) = told(reason);
-            let why = attempts.last().and_then(|attempt| attempt["detail"].as_str());
             let detail = why.map_or_else(|| detail.to_owned(), |why| format!("{detail} ({why})"));
             Problem::new(status, code, "Integration did not answer", detail)
         }

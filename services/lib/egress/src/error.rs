@@ -134,16 +134,28 @@ impl Error {
         }
     }
 
-    /// What went wrong, for callers: without the target's name, and nothing where people here are to blame.
+    /// What went wrong, for callers: without the target's name or any other in its certificate, and nothing where people
+    /// here are to blame. A closed and a filtered port read the same.
     pub fn told(&self) -> Option<String> {
-        match self {
-            Self::Refused(_) | Self::RequestBody { .. } => None,
-            Self::Dns { .. } => Some("its name cannot be resolved".to_owned()),
-            Self::Connect { .. } => Some("no TCP connection".to_owned()),
-            Self::Tls { detail, .. } => Some(format!("no TLS connection: {detail}")),
-            Self::Timeout { .. } | Self::TooLarge(_) => Some(self.to_string()),
-            Self::Protocol { detail, .. } => Some(format!("it broke HTTP off: {detail}")),
-        }
+        let told = match self {
+            Self::Refused(_) | Self::RequestBody { .. } => return None,
+            Self::Dns { .. } | Self::Timeout { phase: Phase::Dns, .. } => "its name cannot be resolved",
+            Self::Connect { .. } | Self::Timeout { phase: Phase::Connect, .. } => "no TCP connection",
+            Self::Timeout { phase: Phase::Tls, .. } => "no TLS connection",
+            Self::Tls { detail, .. } if detail.contains("not valid for name") => {
+                "no TLS connection: its certificate is another one's"
+            }
+            Self::Tls { detail, .. } if detail.contains("expired") => {
+                "no TLS connection: its certificate has expired"
+            }
+            Self::Tls { detail, .. } if detail.contains("UnknownIssuer") => {
+                "no TLS connection: its certificate is by an unknown authority"
+            }
+            Self::Tls { .. } => "no TLS connection",
+            Self::Timeout { .. } | Self::TooLarge(_) => return Some(self.to_string()),
+            Self::Protocol { detail, .. } => return Some(format!("it broke HTTP off: {detail}")),
+        };
+        Some(told.to_owned())
     }
 
     /// Whether asking again later may help.
