@@ -1,6 +1,6 @@
 //! Finds the key of a call in what its provider sends back, so that it does not reach the caller (T10).
 //!
-//! Looks for every secret field as it is, percent-encoded and in base64, and for the pair of basic authentication.
+//! Looks for every secret field as it is, percent-encoded, escaped in JSON and in base64, and for the pair of basic authentication.
 //! Headers that hold one are dropped; bodies are masked byte for byte, so that lengths stay: what is held of
 //! them here, and the rest as it comes (`veiled`).
 
@@ -60,7 +60,12 @@ impl Needles {
             add(value.as_bytes().to_vec());
             if value.len() >= NEEDLE_BYTES_MIN {
                 add(utf8_percent_encode(value, NON_ALPHANUMERIC).to_string().into_bytes());
-                add(utf8_percent_encode(value, RESERVED).to_string().into_bytes());
+                let encoded = utf8_percent_encode(value, RESERVED).to_string();
+                add(encoded.clone().into_bytes());
+                // The same with the small letters of some, and as members of JSON by those that escape more than must be.
+                add(small(&encoded).into_bytes());
+                add(value.replace('/', "\\/").into_bytes());
+                add(escaped(value).into_bytes());
                 add(STANDARD_NO_PAD.encode(value).into_bytes());
             }
         }
@@ -119,6 +124,27 @@ impl Needles {
     }
 }
 
+/// A percent-encoded text with small letters in its numbers.
+fn small(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (number, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text + "%" + &number.to_ascii_lowercase() + rest
+    })
+}
+
+/// A text in JSON as .NET and others that think of HTML write it.
+fn escaped(value: &str) -> String {
+    value.chars().fold(String::new(), |mut text, c| {
+        match c {
+            '+' | '&' | '<' | '>' | '\'' => text.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => text.push(c),
+        }
+        text
+    })
+}
+
 impl Needle {
     /// How many of the last bytes it could begin with.
     fn begun(&self, bytes: &[u8]) -> usize {
@@ -160,9 +186,15 @@ mod tests {
 
     #[test]
     fn every_form_of_a_key_is_masked() {
-        for form in
-            [KEY, "AKEY%2F12%2B34%3Dse%2Dcret", "AKEY%2F12%2B34%3Dse-cret", STANDARD.encode(KEY).as_str()]
-        {
+        for form in [
+            KEY,
+            "AKEY%2F12%2B34%3Dse%2Dcret",
+            "AKEY%2F12%2B34%3Dse-cret",
+            "AKEY%2f12%2b34%3dse-cret",
+            "AKEY\\/12+34=se-cret",
+            "AKEY/12\\u002B34=se-cret",
+            STANDARD.encode(KEY).as_str(),
+        ] {
             let (masked, found) = needles().mask(Bytes::from(format!("<{form}> and <{form}>")));
             let text = String::from_utf8(masked.to_vec()).expect("text");
             assert_eq!((found, text.contains("cret"), text.contains("QUtFW")), (2, false, false), "{text}");

@@ -158,12 +158,18 @@ pub(crate) fn readable(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// The answer as a caller with this `Accept-Encoding` takes it. Most are passed on as they are.
-pub(crate) async fn fit(response: Response<Body>, accepts: Option<HeaderValue>) -> Response<Body> {
-    let Some(accepts) = accepts else { return response };
+///
+/// # Errors
+/// Where it must be decoded for its caller and cannot be from its beginning.
+pub(crate) async fn fit(
+    response: Response<Body>,
+    accepts: Option<HeaderValue>,
+) -> Result<Response<Body>, Problem> {
+    let Some(accepts) = accepts else { return Ok(response) };
     if shrunk::is_own(&response) {
-        return Box::pin(shrunk::shrink(response, accepts)).await;
+        return Ok(Box::pin(shrunk::shrink(response, accepts)).await);
     }
-    decoded::fit(response, accepts)
+    decoded::fit(response, &accepts).await
 }
 
 /// A question that must be read here, without its coding. `Content-Encoding` goes with it.

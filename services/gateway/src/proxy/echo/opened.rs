@@ -16,6 +16,9 @@ const RATIO_MAX: u64 = 1_032;
 /// So many may come of any bytes.
 const FIRST_BYTES_MAX: u64 = 256 * 1024;
 
+/// So much of a key's beginning is no chance, in bytes.
+const BEGUN_BYTES_MIN: usize = 4;
+
 /// Why a compressed answer must not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
@@ -77,9 +80,11 @@ impl Opened {
         Ok(())
     }
 
-    /// How many of the last bytes tell nobody anything before more come.
-    pub(super) fn waiting(&self) -> usize {
-        self.stream.as_ref().map_or(0, Stream::waiting)
+    /// How many of the last so many bytes wait for more: those that tell nobody anything yet, and all while a key may have
+    /// begun.
+    pub(super) fn waiting(&mut self, bytes: usize) -> usize {
+        let Some(stream) = &mut self.stream else { return 0 };
+        if stream.to().begun.len() >= BEGUN_BYTES_MIN { bytes } else { stream.waiting().min(bytes) }
     }
 }
 

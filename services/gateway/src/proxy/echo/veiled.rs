@@ -69,7 +69,7 @@ impl Veiled {
     ) -> Result<Self, Unfit> {
         let mut opened = Opened::new(coding, key);
         opened.look(held)?;
-        let waits = held.split_off(held.len() - opened.waiting().min(held.len()));
+        let waits = held.split_off(held.len() - opened.waiting(held.len()));
         let (integration, key) = (integration.clone(), key.clone());
         let veil = Veil { integration, key, waits, told: false, opened: Some(opened), ended: None };
         Ok(Self { body, veil: Some(Box::new(veil)) })
@@ -85,7 +85,7 @@ impl Veil {
         if let Some(opened) = &mut self.opened {
             opened.look(&data).inspect_err(|unfit| unfit.tell(&self.integration))?;
             let data = self.joined(data);
-            let waiting = self.opened.as_ref().map_or(0, Opened::waiting);
+            let waiting = self.opened.as_mut().map_or(0, |opened| opened.waiting(data.len()));
             return Ok(self.keep(data, waiting));
         }
         let (data, found) = self.key.needles.mask(self.joined(data));
@@ -107,7 +107,7 @@ impl Veil {
 
     /// So many of the last bytes wait; the others go on.
     fn keep(&mut self, mut data: Bytes, waiting: usize) -> Bytes {
-        self.waits = data.split_off(data.len().saturating_sub(waiting));
+        self.waits = data.split_off(data.len() - waiting);
         data
     }
 }

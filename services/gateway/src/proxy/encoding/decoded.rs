@@ -1,6 +1,7 @@
 //! A body decoded on its way to a caller that does not accept what the provider sent.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,6 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Coded, Coding, Decoder};
 use crate::body::{Body, Broken};
+use crate::problem::Problem;
 use crate::telemetry;
 
 /// A decoded body. Holds what comes of one frame, at most a hundred times its size.
@@ -20,15 +22,20 @@ pub(crate) struct Decoded {
     inner: Body,
     decoder: Option<Decoder>,
     ready: VecDeque<Bytes>,
+    /// Why it ends, once that is known.
+    broken: Option<Broken>,
 }
 
 /// The answer as a caller with this `Accept-Encoding` can read it.
-pub(super) fn fit(response: Response<Body>, accepts: HeaderValue) -> Response<Body> {
-    let Coded::By(coding) = Coding::of(response.headers()) else { return response };
-    let asked = HeaderMap::from_iter([(ACCEPT_ENCODING, accepts)]);
+///
+/// # Errors
+/// Where what is here of it cannot be decoded.
+pub(super) async fn fit(response: Response<Body>, accepts: &HeaderValue) -> Result<Response<Body>, Problem> {
+    let Coded::By(coding) = Coding::of(response.headers()) else { return Ok(response) };
+    let asked = HeaderMap::from_iter([(ACCEPT_ENCODING, accepts.clone())]);
     let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
     if coding.is_accepted(&asked) || is_part || response.body().is_end_stream() {
-        return response;
+        return Ok(response);
     }
     telemetry::decoded(coding.name());
     let (mut head, inner) = response.into_parts();
@@ -37,8 +44,32 @@ pub(super) fn fit(response: Response<Body>, accepts: HeaderValue) -> Response<Bo
     }
     head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     weaken(&mut head.headers);
-    let decoded = Decoded { inner, decoder: Some(Decoder::new(coding)), ready: VecDeque::new() };
-    Response::from_parts(head, Body::Decoded(Box::new(decoded)))
+    let mut decoded = Box::new(Decoded {
+        inner,
+        decoder: Some(Decoder::new(coding)),
+        ready: VecDeque::new(),
+        broken: None,
+    });
+    // Once, and not waited for: what comes later has an answer before it.
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut *decoded).poll_frame(cx))).await {
+        Poll::Ready(Some(Ok(first))) => {
+            first.into_data().into_iter().for_each(|data| decoded.ready.push_front(data));
+        }
+        Poll::Ready(None) | Poll::Pending if decoded.broken.is_none() => {}
+        _ => {
+            let detail = format!(
+                "the provider's answer is not whole or not in `{}`, which its caller does not take, or decodes to far more than it is",
+                coding.name()
+            );
+            return Err(Problem::new(
+                StatusCode::BAD_GATEWAY,
+                "undecodable",
+                "Answer cannot be decoded",
+                detail,
+            ));
+        }
+    }
+    Ok(Response::from_parts(head, Body::Decoded(decoded)))
 }
 
 /// The same document in other bytes: its tag says no more than that.
@@ -58,7 +89,10 @@ impl HttpBody for Decoded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Self { inner, decoder, ready } = &mut *self;
+        let Self { inner, decoder, ready, broken } = &mut *self;
+        if let Some(error) = broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         loop {
             if let Some(plain) = ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(plain))));
@@ -78,13 +112,16 @@ impl HttpBody for Decoded {
             };
             if let Err(error) = outcome {
                 (*decoder, *ready) = (None, VecDeque::new());
-                return Poll::Ready(Some(Err(error.into())));
+                // The head goes out before the body ends.
+                *broken = Some(error.into());
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.decoder.is_none() && self.ready.is_empty()
+        self.decoder.is_none() && self.ready.is_empty() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -13,7 +13,6 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValu
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tokio::task::spawn_blocking;
 
 use super::decoded::weaken;
@@ -78,6 +77,9 @@ pub(super) async fn shrink(response: Response<Body>, accepts: HeaderValue) -> Re
     Response::from_parts(head, Body::whole(small.into()))
 }
 
+/// How hard zstd tries: as its own program does.
+const ZSTD_LEVEL: i32 = 3;
+
 /// What whoever sent these headers likes best, of what is named.
 fn liked(headers: &HeaderMap) -> Option<Coding> {
     let weight = |coding: Coding| -> Weight {
@@ -108,7 +110,7 @@ fn encode(coding: Coding, plain: &[u8]) -> Option<Vec<u8>> {
             to.write_all(plain).ok()?;
             Some(to.into_inner())
         }
-        Coding::Zstd => Some(compress_to_vec(plain, CompressionLevel::Fastest)),
+        Coding::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL).ok(),
     }
 }
 

@@ -1,19 +1,23 @@
 //! Zstandard, block by block, so that a bound can be looked at between two of them.
 //!
-//! The library decodes all blocks that it is given at once, and a block of four bytes can be 128 KiB. So it is given one.
+//! A block of four bytes can be 128 KiB, and of one that is not all here nobody can read anything. So the library is given one
+//! at a time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use ruzstd::decoding::FrameDecoder;
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use super::Undecodable;
 
-/// The largest window of a body in HTTP (RFC 9659), in bytes.
-const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The largest window of a body in HTTP (RFC 9659): 8 MiB, as a power of two.
+const WINDOW_LOG_MAX: u32 = 23;
 /// Bytes of a block's head, of a checksum, and of what every frame begins with.
 const BLOCK_HEAD_BYTES: usize = 3;
 const SUM_BYTES: usize = 4;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The same of a frame to be skipped, but for the first byte's last four bits; and bytes of its head.
+const SKIPPED: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+const SKIPPED_HEAD_BYTES: usize = 8;
 /// Where a frame says that a checksum follows it.
 const HAS_SUM: u8 = 4;
 /// Bytes of a block, at most.
@@ -27,16 +31,18 @@ pub(crate) struct Zstd<S> {
     pub(super) to: S,
     /// What came and could not be decoded yet: less than a block.
     waiting: Vec<u8>,
-    /// The frame under way, and whether a checksum follows it.
-    frame: Option<(Box<FrameDecoder>, bool)>,
-    /// Bytes of a checksum that still come.
-    sum: usize,
+    /// Nothing before the first frame.
+    decoder: Option<Box<Decoder<'static>>>,
+    /// Of the frame under way, whether a checksum follows it.
+    frame: Option<bool>,
+    /// Bytes of a checksum, or of a frame to be skipped, that still come.
+    rest: usize,
 }
 
 impl<S: Write> Zstd<S> {
     /// A body that begins.
     pub(super) const fn new(to: S) -> Self {
-        Self { to, waiting: Vec::new(), frame: None, sum: 0 }
+        Self { to, waiting: Vec::new(), decoder: None, frame: None, rest: 0 }
     }
 
     /// How many bytes came that could not be decoded yet.
@@ -46,16 +52,23 @@ impl<S: Write> Zstd<S> {
 
     /// Whether the body is whole.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        let whole = self.frame.is_none() && self.waiting.is_empty() && self.sum == 0;
+        let whole = self.frame.is_none() && self.waiting.is_empty() && self.rest == 0;
         if whole { Ok(()) } else { Err(broken()) }
     }
 
     /// Decodes one block, and says how many bytes it took; nothing when it is not all here.
     fn step(&mut self, from: &[u8]) -> io::Result<Option<usize>> {
-        if self.sum > 0 {
-            let taken = self.sum.min(from.len());
-            self.sum -= taken;
+        if self.rest > 0 {
+            let taken = self.rest.min(from.len());
+            self.rest -= taken;
+            self.decode(&from[..taken])?;
             return Ok((taken > 0).then_some(taken));
+        }
+        if self.frame.is_none() && is_skipped(from) {
+            let Some(head) = from.get(..SKIPPED_HEAD_BYTES) else { return Ok(None) };
+            self.rest = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            self.decode(head)?;
+            return Ok(Some(SKIPPED_HEAD_BYTES));
         }
         let head = if self.frame.is_some() { Some(0) } else { head_bytes(from)? };
         let Some(head) = head else { return Ok(None) };
@@ -66,24 +79,37 @@ impl<S: Write> Zstd<S> {
             return Err(broken());
         }
         let Some(from) = from.get(..head + BLOCK_HEAD_BYTES + size) else { return Ok(None) };
-        let (frame, has_sum) = self.frame.get_or_insert_with(|| {
-            let mut frame = FrameDecoder::new();
-            frame.set_max_window_size(WINDOW_BYTES_MAX);
-            (Box::new(frame), from[MAGIC.len()] & HAS_SUM != 0)
-        });
-        frame.decode_from_to(from, &mut []).map_err(|_| broken())?;
-        let mut plain = [0; 4 * 1024];
-        loop {
-            match frame.read(&mut plain)? {
-                0 => break,
-                count => self.to.write_all(&plain[..count])?,
-            }
-        }
+        let has_sum = *self.frame.get_or_insert_with(|| from[MAGIC.len()] & HAS_SUM != 0);
+        self.decode(from)?;
         if block & 1 == 1 {
-            self.sum = if *has_sum { SUM_BYTES } else { 0 };
+            self.rest = if has_sum { SUM_BYTES } else { 0 };
             self.frame = None;
         }
         Ok(Some(from.len()))
+    }
+
+    /// Gives what comes of these bytes.
+    fn decode(&mut self, from: &[u8]) -> io::Result<()> {
+        let Self { decoder, to, .. } = self;
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => {
+                let mut new = Decoder::new()?;
+                new.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+                decoder.insert(Box::new(new))
+            }
+        };
+        let (mut from, mut plain) = (InBuffer::around(from), [0; 4 * 1024]);
+        loop {
+            let mut gave = OutBuffer::around(&mut plain[..]);
+            decoder.run(&mut from, &mut gave)?;
+            let count = gave.pos();
+            to.write_all(&plain[..count])?;
+            // A full buffer may not have been all.
+            if from.pos() == from.src.len() && count < plain.len() {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -105,7 +131,7 @@ impl<S: Write> Write for Zstd<S> {
     }
 }
 
-/// Bytes of a frame's head (RFC 8878, section 3.1.1.1); nothing when it is not here. Skippable frames are not taken.
+/// Bytes of a frame's head (RFC 8878, section 3.1.1.1); nothing when it is not here.
 fn head_bytes(from: &[u8]) -> io::Result<Option<usize>> {
     let is_frame = from.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic);
     let Some(described) = from.get(MAGIC.len()).filter(|_| is_frame) else {
@@ -116,6 +142,13 @@ fn head_bytes(from: &[u8]) -> io::Result<Option<usize>> {
     let dictionary = [0, 1, 2, 4][usize::from(described & 3)];
     let size = [usize::from(is_single), 2, 4, 8][usize::from(described >> 6)];
     Ok(Some(MAGIC.len() + 1 + window + dictionary + size))
+}
+
+/// Whether a frame begins that is to be skipped (RFC 8878, section 3.1.2), as far as it is here.
+fn is_skipped(from: &[u8]) -> bool {
+    let mut pairs = from.iter().zip(&SKIPPED);
+    let first = pairs.next().is_some_and(|(byte, skipped)| byte & 0xf0 == *skipped);
+    first && pairs.all(|(byte, skipped)| byte == skipped)
 }
 
 fn broken() -> io::Error {
