@@ -74,8 +74,12 @@ pub(crate) async fn proxy(
         } else {
             Box::pin(carry(gateway, peer, now, request)).await
         };
-        match outcome {
-            Ok(response) => encoding::fit(response, accepts).await,
+        let fitting = match outcome {
+            Ok(response) => encoding::fit(response, accepts).await.map_err(|problem| (problem, 1, BYPASS)),
+            Err(ended) => Err(ended),
+        };
+        match fitting {
+            Ok(response) => response,
             Err((problem, attempts, word)) => {
                 telemetry::own_answer(problem.status().as_u16());
                 let instance: String = path.chars().take(INSTANCE_CHARS_MAX).collect();
@@ -182,11 +186,19 @@ async fn go(gateway: &Arc<Gateway>, mut call: Box<Call>, body: Incoming) -> Resu
 
 /// Takes the body: held where it is small, so that it can be sent again.
 async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
+    let Settings { callers, body_bytes_max, .. } = &gateway.settings;
     // What is signed is held, however large: a signature is over all of it.
     let signed = call.members().iter().any(|member| member.auth.is_signed());
-    let hold_bytes = if signed { egress::sign::BODY_BYTES_MAX } else { HELD_BYTES_MAX };
-    let eager = signed || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
-    let Settings { callers, body_bytes_max, .. } = &gateway.settings;
+    // So is what tokens are reckoned of.
+    let counted = |member: &Integration| member.limits.as_ref().is_some_and(|limits| limits.counts_tokens);
+    let reckoned = call.method == http::Method::POST && call.members().iter().any(|member| counted(member));
+    let hold_bytes = match () {
+        () if reckoned => usize::try_from(*body_bytes_max).unwrap_or(usize::MAX),
+        () if signed => egress::sign::BODY_BYTES_MAX,
+        () => HELD_BYTES_MAX,
+    };
+    let eager =
+        signed || reckoned || is_repeatable(&call.method, &call.headers, call.route().map(Arc::as_ref));
     let taking = Inbound::take(body, callers, hold_bytes, eager, *body_bytes_max);
     taking.await.map_err(|refused| refused.problem(*body_bytes_max))
 }

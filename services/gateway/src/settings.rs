@@ -86,8 +86,8 @@ pub struct Settings {
     )]
     pub cache_bytes_max: u64,
 
-    /// How long a call may wait for units of its limits that come again by themselves, in milliseconds. 0: it is refused at
-    /// once.
+    /// How long a call may wait for units of its limits that come again by themselves, in milliseconds; one that names its
+    /// deadline waits until then. 0: it is refused at once.
     #[arg(
         id = "gateway_quota_wait_ms",
         long = "gateway-quota-wait-ms",

@@ -29,6 +29,10 @@ use usage::Usage;
 const WHOLE_BYTES_MAX: usize = 1024 * 1024;
 /// Of a larger one, this much of its end is read, in bytes: there providers tell what was used.
 const TAIL_BYTES: usize = 64 * 1024;
+/// Bytes of an answer for one token, at least.
+const TOKEN_BYTES: u64 = 3;
+/// The same of events, each of which says much beside its few tokens.
+const EVENT_TOKEN_BYTES: u64 = 8;
 /// The longest name of a model that is counted by itself, in bytes.
 const MODEL_BYTES_MAX: usize = 96;
 /// The model of answers that named none.
@@ -65,6 +69,8 @@ pub(crate) struct Reader {
     usage: Usage,
     /// Whether something of it could not be read.
     lost: bool,
+    /// Bytes that were read.
+    plain: u64,
 }
 
 enum Kind {
@@ -148,7 +154,7 @@ impl Reader {
         let coded = Coding::of(headers);
         let decoder = if let Coded::By(coding) = coded { Some(Decoder::new(coding)) } else { None };
         let lost = matches!(coded, Coded::Unknown);
-        Some(Self { rules: rules.clone(), kind, decoder, usage: Usage::default(), lost })
+        Some(Self { rules: rules.clone(), kind, decoder, usage: Usage::default(), lost, plain: 0 })
     }
 
     /// Looks at the next bytes.
@@ -156,14 +162,26 @@ impl Reader {
         if self.lost {
             return;
         }
-        let Self { rules, kind, decoder, usage, .. } = self;
+        let Self { rules, kind, decoder, usage, plain, .. } = self;
         match decoder {
-            None => kind.read(rules, usage, bytes),
+            None => {
+                *plain += bytes.len() as u64;
+                kind.read(rules, usage, bytes);
+            }
             Some(decoder) => {
-                let decoded = decoder.decode(bytes, &mut |plain| kind.read(rules, usage, plain));
+                let decoded = decoder.decode(bytes, &mut |bytes| {
+                    *plain += bytes.len() as u64;
+                    kind.read(rules, usage, bytes);
+                });
                 self.lost = decoded.is_err();
             }
         }
+    }
+
+    /// How many tokens an answer can have at most that does not tell, by its length; nothing where that is not known.
+    pub(crate) fn most(&self) -> Option<u64> {
+        let bytes = if matches!(self.kind, Kind::Events(_)) { EVENT_TOKEN_BYTES } else { TOKEN_BYTES };
+        (!self.lost).then(|| self.plain.div_ceil(bytes))
     }
 
     /// What was used, when the answer has ended or broken off; nothing when it was no answer of a model.

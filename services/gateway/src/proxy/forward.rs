@@ -178,7 +178,7 @@ impl Walk<'_> {
                 let offset_ms = member.live.skew.offset_ms();
                 let may_leave = self.repeatable && self.beside.is_none() && place + 1 < free;
                 let other = next.filter(|_| may_leave);
-                let wait_ms = if place + 1 < free { 0 } else { gateway.settings.quota_wait_ms };
+                let wait_ms = if place + 1 < free { 0 } else { self.wait_ms() };
                 let left = Left { left_ms: self.left_ms(), wait_ms };
                 let waited = {
                     let attempt = pin!(attempt(gateway, call, member, &mut body, left, other));
@@ -273,6 +273,13 @@ impl Walk<'_> {
         let now = std::time::Instant::now();
         let take = |route: &Route| route.extra.lock().unwrap_or_else(PoisonError::into_inner).take(now);
         self.call.route().is_none_or(|route| take(route))
+    }
+
+    /// For how long the last member's limits are waited for: who names a deadline waits until then.
+    fn wait_ms(&self) -> u64 {
+        let usual = self.gateway.settings.quota_wait_ms;
+        let named = self.call.timeout_ms.filter(|_| usual > 0);
+        named.map_or(usual, |_| usual.max(self.left_ms()))
     }
 
     /// Why nobody may be asked after this failure.

@@ -203,6 +203,11 @@ impl Watched {
         self.told = true;
         let (live, whose) = (&self.account.live, self.account.whose());
         live.ended(whose, self.bytes, broke_off);
+        let most = self
+            .tokens
+            .as_ref()
+            .and_then(|tokens| tokens.most())
+            .filter(|_| broke_off.is_none() && self.is_done());
         // Also of an answer that broke off: what was used until then is paid for.
         let mut used = self.tokens.take().and_then(|tokens| tokens.end());
         if let Some(used) = &mut used {
@@ -215,7 +220,7 @@ impl Watched {
                 live.had_length(&self.account.endpoint, tokens.output_tokens);
             }
         }
-        self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens));
+        self.account.quota.settle(used.as_ref().map(|used| &used.count.tokens), most);
         if let Some(place) = self.copy.take().filter(|_| broke_off.is_none()) {
             place.keep();
         }

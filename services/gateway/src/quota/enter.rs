@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::book::Kept;
 use super::held::Held;
 use super::hold::{Hold, Refusal};
+use super::keeper::HOPE_MS;
 use super::limits::{Asked, Limits, Under};
 use super::purse::Take;
 use super::steady;
@@ -42,7 +43,7 @@ pub(crate) async fn enter(
     patience: Patience,
 ) -> Result<Held, Limited> {
     let (under, now_ms) = (limits.under(asked), steady::now_ms());
-    let held = |hold| Held { hold, limits: limits.clone(), untold: asked.untold };
+    let held = |hold| Held::new(hold, limits.clone(), asked);
     let waited = under.iter().find(|(place, kept, _)| limits.is_waited(*place, kept));
     let refusal = match waited {
         None => match limits.take(&under, now_ms) {
@@ -91,6 +92,7 @@ async fn wait<'u>(
     let before = (place.ahead as u64).saturating_mul(units).saturating_add(units);
     let comes_home = || kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms);
     if !kept.purse.can_be_granted(before)
+        && !kept.purse.is_estimated()
         && let Some(until_ms) = comes_home()
     {
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
@@ -137,10 +139,13 @@ impl Limits {
     fn refused(&self, refusal: Refusal, under: &Under<'_>) -> Limited {
         let left = of(under, refusal).map_or((0, 0), |(kept, needs)| (kept.purse.remaining().0, needs));
         let now_ms = steady::now_ms();
+        let comes =
+            |(kept, needs): (&Kept, u64)| kept.purse.can_be_granted(needs) || kept.purse.is_estimated();
         let wait_ms = match refusal.take {
-            Take::Wait { until_ms: until } | Take::Soon { again_ms: until } => {
-                Some(until.saturating_sub(now_ms))
-            }
+            Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
+            // Others have it, and nobody here knows until when: so often the ledger is asked.
+            Take::Soon { .. } if !of(under, refusal).is_some_and(comes) => Some(HOPE_MS),
+            Take::Soon { again_ms } => Some(again_ms.saturating_sub(now_ms)),
             Take::Empty { resets_ms } => Some(resets_ms.saturating_sub(now_ms)),
             Take::Never | Take::Taken(_) => None,
         };

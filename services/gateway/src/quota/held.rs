@@ -9,7 +9,7 @@ use model::quota::Unit;
 use model::usage::Tokens;
 
 use super::hold::Hold;
-use super::limits::Limits;
+use super::limits::{Asked, Limits};
 use super::{steady, told};
 
 /// A place for what a call holds.
@@ -21,8 +21,49 @@ pub(crate) struct Slot(Mutex<Option<Held>>);
 pub(crate) struct Held {
     pub(super) hold: Hold,
     pub(super) limits: Arc<Limits>,
-    /// Tokens that are counted beside those taken if the answer does not tell what it used.
+    /// Tokens that were taken for the answer, and how many more it is thought to have if it does not tell.
+    pub(super) output: u64,
     pub(super) untold: u64,
+    /// Whether its tokens are counted among those that may come home at any moment.
+    is_counted: bool,
+}
+
+/// What tokens a call used.
+#[derive(Clone, Copy)]
+enum Used {
+    /// As its answer told.
+    Told { input: u64, output: u64 },
+    /// It told nothing, and can have so many at most, where that is known.
+    Untold { most: Option<u64> },
+}
+
+impl Held {
+    /// What a call holds that is sent now.
+    pub(super) fn new(hold: Hold, limits: Arc<Limits>, asked: &Asked<'_>) -> Self {
+        let is_counted = limits.counts_tokens;
+        let held = Self { hold, limits, output: asked.tokens.1, untold: asked.untold, is_counted };
+        held.add(1);
+        held
+    }
+
+    /// Ends being one of those under way.
+    fn count(&mut self, by: i64) {
+        if std::mem::take(&mut self.is_counted) {
+            self.add(by);
+        }
+    }
+
+    fn add(&self, by: i64) {
+        let Self { hold, limits, .. } = self;
+        if !limits.counts_tokens {
+            return;
+        }
+        for (place, purse) in hold.purses(&**limits) {
+            if limits.rules[place].quota.unit != Unit::Requests {
+                purse.flies(by);
+            }
+        }
+    }
 }
 
 impl Slot {
@@ -34,6 +75,7 @@ impl Slot {
     /// The call was never sent: all is given back.
     pub(crate) fn cancel(&self) {
         if let Some(mut held) = self.lock().take() {
+            held.count(-1);
             held.hold.cancel(&*held.limits, steady::now_ms);
         }
     }
@@ -45,32 +87,35 @@ impl Slot {
 
     /// The call has failed: it counts, and used no tokens.
     pub(crate) fn failed(&self) {
-        self.end(Some((0, 0)));
+        self.end(Used::Told { input: 0, output: 0 });
     }
 
-    /// The answer has ended. `tokens`: what it used, where that is known.
-    pub(crate) fn settle(&self, tokens: Option<&Tokens>) {
-        // An answer that does not tell what it used has used what it might have.
+    /// The answer has ended. `tokens`: what it used, where that is known; `most`: how many tokens it can have by its length.
+    pub(crate) fn settle(&self, tokens: Option<&Tokens>, most: Option<u64>) {
         let told = tokens.map(|tokens| (tokens.input_tokens, tokens.output_tokens));
-        self.end(told.filter(|(input, output)| *input > 0 || *output > 0));
+        match told.filter(|(input, output)| *input > 0 || *output > 0) {
+            Some((input, output)) => self.end(Used::Told { input, output }),
+            // An answer that does not tell what it used has used what it might have.
+            None => self.end(Used::Untold { most }),
+        }
     }
 
-    fn end(&self, tokens: Option<(u64, u64)>) {
+    fn end(&self, used: Used) {
         let Some(mut held) = self.lock().take() else { return };
-        let Held { hold, limits, untold } = &mut held;
-        let used = |place: usize, taken: u64| {
-            let Some((input, output)) = tokens else {
-                let answers = matches!(limits.rules[place].quota.unit, Unit::Tokens | Unit::OutputTokens);
-                return if answers { taken.saturating_add(*untold) } else { taken };
-            };
-            match limits.rules[place].quota.unit {
-                Unit::Requests => taken,
-                Unit::InputTokens => input,
-                Unit::OutputTokens => output,
-                Unit::Tokens => input.saturating_add(output),
-            }
+        held.count(-1);
+        let Held { hold, limits, output, untold, .. } = &mut held;
+        // What it was thought to have at most, and what it can have.
+        let less = |most: Option<u64>| output.saturating_add(*untold).min(most.unwrap_or(u64::MAX));
+        let settled = |place: usize, taken: u64| match (limits.rules[place].quota.unit, used) {
+            (Unit::Requests, _) => taken,
+            (Unit::InputTokens, Used::Told { input, .. }) => input,
+            (Unit::InputTokens, Used::Untold { .. }) => taken,
+            (Unit::OutputTokens, Used::Told { output, .. }) => output,
+            (Unit::OutputTokens, Used::Untold { most }) => less(most),
+            (Unit::Tokens, Used::Told { input, output }) => input.saturating_add(output),
+            (Unit::Tokens, Used::Untold { most }) => taken.saturating_sub(*output).saturating_add(less(most)),
         };
-        let beyond = hold.settle(&**limits, steady::now_ms, used);
+        let beyond = hold.settle(&**limits, steady::now_ms, settled);
         if beyond > 0 {
             limits.book.ring();
         }
@@ -91,6 +136,7 @@ impl Slot {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.count(-1);
         self.hold.forget(&*self.limits);
     }
 }

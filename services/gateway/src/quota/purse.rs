@@ -9,7 +9,7 @@ mod drip;
 mod ring;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, fence};
 
 use drip::Drip;
 use model::quota::{Limit, Span, slack_ms};
@@ -47,6 +47,8 @@ pub(crate) struct Purse {
     /// What nobody has leased of it, as the ledger said last; all of it, before it said anything. And when its window ends.
     elsewhere: AtomicU64,
     resets_ms: AtomicU64,
+    /// Calls under way of which only an estimate was taken: what they leave comes home with their answers.
+    estimated: AtomicI64,
 }
 
 // A line has 64 bytes: what stands before is in the first.
@@ -134,6 +136,7 @@ impl Purse {
             most: AtomicU64::new(limit.amount),
             elsewhere: AtomicU64::new(limit.amount),
             resets_ms: AtomicU64::new(0),
+            estimated: AtomicI64::new(0),
         }
     }
 
@@ -258,6 +261,16 @@ impl Purse {
     /// Units that were asked for in vain since this was asked last.
     pub(crate) fn take_refused(&self) -> u64 {
         self.refused.swap(0, Relaxed)
+    }
+
+    /// A call of which only an estimate was taken begins (1) or ends (-1).
+    pub(crate) fn flies(&self, by: i64) {
+        self.estimated.fetch_add(by, Relaxed);
+    }
+
+    /// Whether such calls are under way.
+    pub(crate) fn is_estimated(&self) -> bool {
+        self.estimated.load(Relaxed) > 0
     }
 
     /// Notes units that are waited for.
@@ -413,11 +426,14 @@ impl Purse {
             return Take::Never;
         }
         self.refused.fetch_add(units, Relaxed);
+        let soon = Take::Soon { again_ms: now_ms + AGAIN_MS };
+        if self.is_estimated() {
+            return soon;
+        }
         let dry_until_ms = self.dry_until_ms.load(Relaxed);
         if now_ms < dry_until_ms {
             return Take::Empty { resets_ms: dry_until_ms };
         }
-        let soon = Take::Soon { again_ms: now_ms + AGAIN_MS };
         if now_ms >= self.ends_ms.load(Relaxed) || self.can_be_granted(units) {
             return soon;
         }

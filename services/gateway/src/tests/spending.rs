@@ -76,15 +76,6 @@ async fn told(house: &House, part: Option<&str>, units: u64) {
     .await;
 }
 
-/// Waits until the ledger says that so much is used.
-async fn told_at_least(house: &House, units: u64) {
-    eventually("that the ledger says what is used", || async {
-        let used = ledgers(house).await.first()?.1.in_use(Timestamp::now());
-        (used >= units).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_charged_as_they_were_used_whatever_was_thought() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
@@ -151,6 +142,44 @@ async fn answers_whose_length_nobody_says_take_what_they_usually_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_what_those_under_way_will_not_have_used() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let mut limit = quotas(json!({ "requests": 1_000, "per": "minute", "unit": "tokens", "timezone": null }));
+    limit["provider"] = json!("openai");
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let short = r#"{"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10}}"#;
+    provider.will(move |_| async move {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        answer(200, &[("content-type", "application/json")], short)
+    });
+    // Each is thought to take more than half, and takes a fiftieth.
+    let ask = || async {
+        let body = r#"{"model":"gpt-4o-mini","messages":[]}"#;
+        house.call(house.request("POST", "/p/a/v1/chat/completions"), body).await.status
+    };
+    let (first, second, third) = tokio::join!(ask(), ask(), ask());
+    assert_eq!([first, second, third].map(|status| status.as_u16()), [200; 3]);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_picture_is_no_large_question() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let mut limit = quotas(json!({ "requests": 30_000, "unit": "tokens" }));
+    limit["provider"] = json!("openai");
+    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    provider.always(200, &[("content-type", "application/json")], ANSWER);
+    let picture = "iVBORw0K".repeat(400_000);
+    let body = format!(
+        r#"{{"max_tokens":300,"messages":[{{"content":[{{"image_url":{{"url":"data:image/png;base64,{picture}"}}}}]}}]}}"#
+    );
+    let got = house.call(house.request("POST", "/p/a/v1/chat/completions"), body.clone()).await;
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(provider.last().body.len(), body.len());
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_tell_what_they_used_are_counted_as_thought() {
     let (house, provider) = (House::start().await, Provider::start("a").await);
     let mut limit = quotas(json!({ "requests": 80_000, "unit": "output_tokens" }));
@@ -162,13 +191,13 @@ async fn answers_that_do_not_tell_what_they_used_are_counted_as_thought() {
     };
     let events: &[_] = &[("content-type", "text/event-stream")];
     provider.always(200, events, "data: {\"choices\":[]}\n\ndata: [DONE]\n\n");
-    // Nothing is learned of them: 4,096 each.
+    // Nothing is learned of them: each counts as much as it can have by its length.
     for call in 1..=5 {
         assert_eq!(ask().await, 200, "{call}");
     }
     // Short ones that tell it take little, and those that do not are no shorter for that.
-    let told = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":10}}\n\n";
-    provider.always(200, events, told);
+    let short = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":10}}\n\n";
+    provider.always(200, events, short);
     for call in 1..=10 {
         assert_eq!(ask().await, 200, "{call}");
     }
@@ -176,7 +205,8 @@ async fn answers_that_do_not_tell_what_they_used_are_counted_as_thought() {
     for call in 1..=2 {
         assert_eq!(ask().await, 200, "{call}");
     }
-    told_at_least(&house, 7 * 4_096).await;
+    // 36 bytes of events each, and those that told.
+    told(&house, None, 7 * 5 + 10 * 10).await;
     house.stop().await;
 }
 

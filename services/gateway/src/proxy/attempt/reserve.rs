@@ -22,8 +22,10 @@ const TOKEN_BYTES: u64 = 3;
 /// Shorter media are reckoned as text, in bytes.
 const MEDIA_BYTES_MIN: u64 = 1_024;
 /// Tokens of a picture: the most that Anthropic reckons for one, and more than OpenAI does for those of usual size.
-const MEDIA_TOKENS: u64 = 1_600;
-/// Bytes in base64 for one token of larger media: documents have some 50 KB and 2,000 tokens a page.
+const PICTURE_TOKENS: u64 = 1_600;
+/// How far before media it says what they are, in bytes.
+const NEAR_BYTES: usize = 120;
+/// Bytes in base64 for one token of other media: documents have some 50 KB and 2,000 tokens a page.
 const MEDIA_TOKEN_BYTES: u64 = 32;
 /// How a refusal is counted that is no limit's, but the provider's own.
 const PROVIDER: &str = "provider";
@@ -133,7 +135,8 @@ fn input(body: &[u8]) -> u64 {
     for word in body.chunk_by(|a, b| is_base64(a) && is_base64(b)) {
         let bytes = word.len() as u64;
         if bytes >= MEDIA_BYTES_MIN && is_data(&body[..at]) {
-            media += MEDIA_TOKENS.max(bytes / MEDIA_TOKEN_BYTES).min(bytes.div_ceil(TOKEN_BYTES));
+            let reckoned = if is_picture(&body[..at]) { 0 } else { bytes / MEDIA_TOKEN_BYTES };
+            media += PICTURE_TOKENS.max(reckoned).min(bytes.div_ceil(TOKEN_BYTES));
         } else {
             text += bytes;
         }
@@ -149,6 +152,12 @@ fn is_data(before: &[u8]) -> bool {
         Some(name.trim_ascii_end().ends_with(b"\"data\""))
     };
     before.ends_with(b";base64,") || member().unwrap_or_default()
+}
+
+/// Whether what stands shortly before it says that it is a picture, however large.
+fn is_picture(before: &[u8]) -> bool {
+    let near = &before[before.len().saturating_sub(NEAR_BYTES)..];
+    memchr::memmem::find(near, b"image/").is_some() || memchr::memmem::find(near, b"image\\/").is_some()
 }
 
 /// Tokens that an answer may have, by the question.
@@ -184,8 +193,9 @@ mod tests {
             (r#"{"type":"base64","data": ""#.to_owned() + &"iVBORw0K".repeat(2_500), 1_600 + 9),
             ("ACGT".repeat(3_000), 4_000),
             (format!("{text}\"{}\"{}", picture(20_000), picture(2_000)), 3_016 + 1_600 + 667),
-            // A document of a megabyte.
-            (picture(1 << 20), (1 << 15) + 8),
+            // A picture of a megabyte, and a document.
+            (picture(1 << 20), 1_608),
+            (picture(1 << 20).replace("image/png", "application/pdf"), (1 << 15) + 10),
         ] {
             let told: String = body.chars().take(40).collect();
             assert_eq!(input(body.as_bytes()), wanted, "{told} of {} bytes", body.len());
