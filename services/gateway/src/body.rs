@@ -2,6 +2,7 @@
 //!
 //! Bytes are never changed here. Whoever reads sets the pace; nothing is read ahead.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -64,6 +65,7 @@ const WAITS: u8 = 1;
 const TOO_LARGE: u8 = 2;
 const BROKEN: u8 = 3;
 const TOO_SLOW: u8 = 4;
+const MALFORMED: u8 = 5;
 
 /// Why a request's body was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +76,9 @@ pub(crate) enum Refused {
     /// The caller broke off.
     #[error("the body broke off")]
     Broken,
+    /// Its chunks are not as HTTP/1.1 wants them.
+    #[error("the body's chunks are malformed")]
+    Malformed,
     /// It came too slowly.
     #[error("the body came too slowly")]
     TooSlow,
@@ -247,7 +252,18 @@ impl HttpBody for Passing {
 impl Refused {
     /// What is wrong with a body that was watched.
     pub(crate) fn of(error: &Broken) -> Self {
-        if error.is::<TooSlow>() { Self::TooSlow } else { Self::Broken }
+        if error.is::<TooSlow>() {
+            return Self::TooSlow;
+        }
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+        while let Some(error) = next {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+                return Self::Malformed;
+            }
+            next = error.source();
+        }
+        Self::Broken
     }
 
     /// What its caller is told.
@@ -255,6 +271,10 @@ impl Refused {
         match self {
             Self::TooLarge => Problem::too_large(bytes_max),
             Self::Broken => Problem::bad_request("body_broken", "the request's body broke off").closing(),
+            Self::Malformed => {
+                let detail = "the request's body is not chunked as RFC 9112 (section 7.1) wants it: a size that is no number, or an end that is none";
+                Problem::bad_request("bad_framing", detail).closing()
+            }
             Self::TooSlow => {
                 let detail = "the request's body came too slowly; send it again, faster";
                 Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body is too slow", detail)
@@ -286,6 +306,7 @@ impl Fate {
         self.set(match refused {
             Refused::TooLarge => TOO_LARGE,
             Refused::Broken => BROKEN,
+            Refused::Malformed => MALFORMED,
             Refused::TooSlow => TOO_SLOW,
         });
     }
@@ -295,6 +316,7 @@ impl Fate {
         match self.0.load(Ordering::Acquire) {
             TOO_LARGE => Some(Refused::TooLarge),
             BROKEN => Some(Refused::Broken),
+            MALFORMED => Some(Refused::Malformed),
             TOO_SLOW => Some(Refused::TooSlow),
             _ => None,
         }

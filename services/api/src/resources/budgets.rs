@@ -2,6 +2,8 @@
 //!
 //! A budget tells, by the rule `budget`; it stops nobody. Where it stands is asked of the meter, and null while no meter runs.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -61,7 +63,8 @@ fn check(config: &Config, budget: &Budget) -> Result<(), Problem> {
         Scope::Caller(actor) => {
             let users = config.users.keys().map(|user| format!("user:{user}"));
             let tokens = config.tokens.values().map(|kept| kept.body.actor.to_string());
-            let known: Vec<String> = users.chain(tokens).collect();
+            let known: BTreeSet<String> = users.chain(tokens).collect();
+            let known: Vec<String> = known.into_iter().collect();
             if known.iter().any(|known| known == actor.as_str()) {
                 Ok(())
             } else {

@@ -165,7 +165,7 @@ async fn where_a_connection_failed_is_told_and_not_to_what() {
     drop(free);
     let urls = [
         ("name", "http://nobody.invalid".to_owned(), "its name cannot be resolved"),
-        ("tcp", format!("http://127.0.0.1:{closed}"), "no TCP connection"),
+        ("tcp", format!("http://127.0.0.1:{closed}"), "no connection"),
         ("tls", a.url().replace("http:", "https:"), "no TLS connection"),
     ];
     house.configure(|s| urls.iter().for_each(|(id, url, _)| integration(s, id, url, json!({})))).await;

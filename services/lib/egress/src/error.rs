@@ -140,8 +140,9 @@ impl Error {
         let told = match self {
             Self::Refused(_) | Self::RequestBody { .. } => return None,
             Self::Dns { .. } | Self::Timeout { phase: Phase::Dns, .. } => "its name cannot be resolved",
-            Self::Connect { .. } | Self::Timeout { phase: Phase::Connect, .. } => "no TCP connection",
-            Self::Timeout { phase: Phase::Tls, .. } => "no TLS connection",
+            // Where time ran out it may have been TLS.
+            Self::Connect { .. } | Self::Timeout { phase: Phase::Connect, .. } => "no connection",
+            Self::Timeout { phase: Phase::Tls, .. } => "no TLS connection in time",
             Self::Tls { detail, .. } if detail.contains("not valid for name") => {
                 "no TLS connection: its certificate is another one's"
             }
