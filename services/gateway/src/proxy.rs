@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use egress::lane;
-use http::header::{ACCEPT_ENCODING, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -48,6 +48,8 @@ use recall::Recalled;
 
 /// The most of a request's body that is held, so that it can be sent again, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
+/// The same where tokens are reckoned of it, in bytes: a larger one is reckoned by its length.
+const RECKONED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the rest of a refused call's body is waited for.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// Characters of a path that a problem repeats.
@@ -184,6 +186,12 @@ async fn go(gateway: &Arc<Gateway>, mut call: Box<Call>, body: Incoming) -> Resu
     }
 }
 
+/// Whether a body says that it is JSON, or says nothing.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    said.is_none_or(|said| memchr::memmem::find(said, b"json").is_some())
+}
+
 /// Takes the body: held where it is small, so that it can be sent again.
 async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound, Problem> {
     let Settings { callers, body_bytes_max, .. } = &gateway.settings;
@@ -191,9 +199,11 @@ async fn take(gateway: &Gateway, call: &Call, body: Incoming) -> Result<Inbound,
     let signed = call.members().iter().any(|member| member.auth.is_signed());
     // So is what tokens are reckoned of.
     let counted = |member: &Integration| member.limits.as_ref().is_some_and(|limits| limits.counts_tokens);
-    let reckoned = call.method == http::Method::POST && call.members().iter().any(|member| counted(member));
+    let reckoned = call.method == http::Method::POST
+        && is_json(&call.headers)
+        && call.members().iter().any(|member| counted(member));
     let hold_bytes = match () {
-        () if reckoned => usize::try_from(*body_bytes_max).unwrap_or(usize::MAX),
+        () if reckoned => RECKONED_BYTES_MAX,
         () if signed => egress::sign::BODY_BYTES_MAX,
         () => HELD_BYTES_MAX,
     };

@@ -29,9 +29,7 @@ use usage::Usage;
 const WHOLE_BYTES_MAX: usize = 1024 * 1024;
 /// Of a larger one, this much of its end is read, in bytes: there providers tell what was used.
 const TAIL_BYTES: usize = 64 * 1024;
-/// Bytes of an answer for one token, at least.
-const TOKEN_BYTES: u64 = 3;
-/// The same of events, each of which says much beside its few tokens.
+/// Bytes of events for one token, at least: each says much beside its few.
 const EVENT_TOKEN_BYTES: u64 = 8;
 /// The longest name of a model that is counted by itself, in bytes.
 const MODEL_BYTES_MAX: usize = 96;
@@ -178,10 +176,11 @@ impl Reader {
         }
     }
 
-    /// How many tokens an answer can have at most that does not tell, by its length; nothing where that is not known.
+    /// How many tokens a stream of events that does not tell is thought to have at most, by its length; nothing where that is not known.
+    /// A document that does not tell may be of something that is not done.
     pub(crate) fn most(&self) -> Option<u64> {
-        let bytes = if matches!(self.kind, Kind::Events(_)) { EVENT_TOKEN_BYTES } else { TOKEN_BYTES };
-        (!self.lost).then(|| self.plain.div_ceil(bytes))
+        let is_known = !self.lost && matches!(self.kind, Kind::Events(_));
+        is_known.then(|| self.plain.div_ceil(EVENT_TOKEN_BYTES))
     }
 
     /// What was used, when the answer has ended or broken off; nothing when it was no answer of a model.

@@ -273,7 +273,7 @@ impl HttpBody for Watched {
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
-        hint(self.ahead.as_ref(), &rest)
+        hint(self.ahead.as_ref().map_or(0, Bytes::len), &rest)
     }
 }
 

@@ -17,6 +17,8 @@ use super::purse::Take;
 use super::steady;
 use super::told::Limited;
 
+/// How often units that a call waits for count as missed, in milliseconds: as often as they are asked for.
+const MISSED_MS: u64 = 1_000;
 /// How long a grant that is on its way is waited for, in milliseconds: one that was asked for a moment ago can be asked
 /// for again after a second.
 const GRANT_MS: u64 = 1_500;
@@ -92,7 +94,7 @@ async fn wait<'u>(
     let before = (place.ahead as u64).saturating_mul(units).saturating_add(units);
     let comes_home = || kept.purse.home_at(before, began_ms).filter(|until| *until > deadline_ms);
     if !kept.purse.can_be_granted(before)
-        && !kept.purse.is_estimated()
+        && !kept.purse.may_come(units)
         && let Some(until_ms) = comes_home()
     {
         return refused(Refusal { take: Take::Wait { until_ms }, ..refusal });
@@ -108,6 +110,7 @@ async fn wait<'u>(
         told.as_mut().enable();
         told
     };
+    let mut missed_ms = 0;
     loop {
         // Listening before it asks: an answer of a ledger that comes meanwhile is heard.
         let told: Vec<_> = under.iter().map(|(place, kept, _)| (*place, listen(kept))).collect();
@@ -116,6 +119,13 @@ async fn wait<'u>(
             Ok(hold) => return Ok(hold),
             Err(refusal) => refusal,
         };
+        if let Some((kept, units)) = of(under, refusal) {
+            if missed_ms + MISSED_MS > now_ms {
+                kept.purse.missed_before(units);
+            } else {
+                missed_ms = now_ms;
+            }
+        }
         let again_ms = match refusal.take {
             Take::Wait { until_ms } if is_worth_it(refusal) => until_ms,
             Take::Soon { again_ms } if is_worth_it(refusal) => again_ms.min(deadline_ms),
@@ -140,7 +150,7 @@ impl Limits {
         let left = of(under, refusal).map_or((0, 0), |(kept, needs)| (kept.purse.remaining().0, needs));
         let now_ms = steady::now_ms();
         let comes =
-            |(kept, needs): (&Kept, u64)| kept.purse.can_be_granted(needs) || kept.purse.is_estimated();
+            |(kept, needs): (&Kept, u64)| kept.purse.can_be_granted(needs) || kept.purse.may_come(needs);
         let wait_ms = match refusal.take {
             Take::Wait { until_ms } => Some(until_ms.saturating_sub(now_ms)),
             // Others have it, and nobody here knows until when: so often the ledger is asked.

@@ -58,7 +58,7 @@ fn check(all: &[Arc<Limits>], seed: usize) -> f64 {
         token: "t",
         priority,
         tokens: (0, 0),
-        untold: 0,
+        guess: None,
     };
     let patience = Patience { wait_ms: 0, left_ms: 1_000 };
     let (began, mut place) = (ran_ns(), seed);

@@ -9,7 +9,7 @@ use model::quota::Unit;
 use model::usage::Tokens;
 
 use super::hold::Hold;
-use super::limits::{Asked, Limits};
+use super::limits::{Asked, Guess, Limits};
 use super::{steady, told};
 
 /// A place for what a call holds.
@@ -21,11 +21,9 @@ pub(crate) struct Slot(Mutex<Option<Held>>);
 pub(crate) struct Held {
     pub(super) hold: Hold,
     pub(super) limits: Arc<Limits>,
-    /// Tokens that were taken for the answer, and how many more it is thought to have if it does not tell.
-    pub(super) output: u64,
-    pub(super) untold: u64,
-    /// Whether its tokens are counted among those that may come home at any moment.
-    is_counted: bool,
+    /// Tokens that were taken for the answer, and what it counts if it does not tell.
+    output: u64,
+    guess: Option<Guess>,
 }
 
 /// What tokens a call used.
@@ -40,29 +38,7 @@ enum Used {
 impl Held {
     /// What a call holds that is sent now.
     pub(super) fn new(hold: Hold, limits: Arc<Limits>, asked: &Asked<'_>) -> Self {
-        let is_counted = limits.counts_tokens;
-        let held = Self { hold, limits, output: asked.tokens.1, untold: asked.untold, is_counted };
-        held.add(1);
-        held
-    }
-
-    /// Ends being one of those under way.
-    fn count(&mut self, by: i64) {
-        if std::mem::take(&mut self.is_counted) {
-            self.add(by);
-        }
-    }
-
-    fn add(&self, by: i64) {
-        let Self { hold, limits, .. } = self;
-        if !limits.counts_tokens {
-            return;
-        }
-        for (place, purse) in hold.purses(&**limits) {
-            if limits.rules[place].quota.unit != Unit::Requests {
-                purse.flies(by);
-            }
-        }
+        Self { hold, limits, output: asked.tokens.1, guess: asked.guess }
     }
 }
 
@@ -75,7 +51,6 @@ impl Slot {
     /// The call was never sent: all is given back.
     pub(crate) fn cancel(&self) {
         if let Some(mut held) = self.lock().take() {
-            held.count(-1);
             held.hold.cancel(&*held.limits, steady::now_ms);
         }
     }
@@ -102,18 +77,21 @@ impl Slot {
 
     fn end(&self, used: Used) {
         let Some(mut held) = self.lock().take() else { return };
-        held.count(-1);
-        let Held { hold, limits, output, untold, .. } = &mut held;
-        // What it was thought to have at most, and what it can have.
-        let less = |most: Option<u64>| output.saturating_add(*untold).min(most.unwrap_or(u64::MAX));
+        let Held { hold, limits, output, guess, .. } = &mut held;
+        // What its caller said that it may have, or what it is thought to have, by its length where that is known.
+        let thought = |most: Option<u64>| {
+            guess.map_or(*output, |Guess { least, full }| most.unwrap_or(full).clamp(least, full.max(least)))
+        };
         let settled = |place: usize, taken: u64| match (limits.rules[place].quota.unit, used) {
             (Unit::Requests, _) => taken,
             (Unit::InputTokens, Used::Told { input, .. }) => input,
             (Unit::InputTokens, Used::Untold { .. }) => taken,
             (Unit::OutputTokens, Used::Told { output, .. }) => output,
-            (Unit::OutputTokens, Used::Untold { most }) => less(most),
+            (Unit::OutputTokens, Used::Untold { most }) => thought(most),
             (Unit::Tokens, Used::Told { input, output }) => input.saturating_add(output),
-            (Unit::Tokens, Used::Untold { most }) => taken.saturating_sub(*output).saturating_add(less(most)),
+            (Unit::Tokens, Used::Untold { most }) => {
+                taken.saturating_sub(*output).saturating_add(thought(most))
+            }
         };
         let beyond = hold.settle(&**limits, steady::now_ms, settled);
         if beyond > 0 {
@@ -136,7 +114,6 @@ impl Slot {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.count(-1);
         self.hold.forget(&*self.limits);
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Hold {
 struct Taken {
     ticket: Ticket,
     place: usize,
+    /// Whether its units are an estimate, and counted among those that may come home at any moment.
+    is_estimate: bool,
     /// Where each caller, token or endpoint has its own.
     own: Option<Arc<Purse>>,
 }
@@ -56,7 +58,7 @@ impl Hold {
     ) -> Result<Self, Refusal> {
         let mut hold = Self::default();
         for (place, (purse, units)) in limits.into_iter().enumerate() {
-            hold.add(&(), place, purse, Some(purse.clone()), units, now_ms)?;
+            hold.add(&(), place, purse, Some(purse.clone()), units, false, now_ms)?;
         }
         Ok(hold)
     }
@@ -65,6 +67,7 @@ impl Hold {
     ///
     /// # Errors
     /// The refusal.
+    #[expect(clippy::too_many_arguments, reason = "one line each of what a call says of one limit")]
     pub(crate) fn add(
         &mut self,
         all: &impl Purses,
@@ -72,18 +75,23 @@ impl Hold {
         purse: &Purse,
         own: Option<Arc<Purse>>,
         units: u64,
+        is_estimate: bool,
         now_ms: u64,
     ) -> Result<(), Refusal> {
         if units == 0 {
             return Ok(());
         }
-        let take = if self.taken.len() < LIMITS_MAX { purse.take(units, now_ms) } else { Take::Never };
+        let take = match () {
+            () if self.taken.len() >= LIMITS_MAX => Take::Never,
+            () if is_estimate => purse.take_estimate(units, now_ms),
+            () => purse.take(units, now_ms),
+        };
         let Take::Taken(ticket) = take else {
             self.cancel(all, || now_ms);
             return Err(Refusal { place, take });
         };
         self.is_low |= ticket.is_low;
-        self.taken.push(Taken { ticket, place, own });
+        self.taken.push(Taken { ticket, place, is_estimate, own });
         Ok(())
     }
 
@@ -117,6 +125,10 @@ impl Hold {
             let (ticket, place) = (taken.ticket, taken.place);
             let purse = taken.purse(all);
             beyond += purse.map_or(0, |purse| purse.settle(ticket, used(place, ticket.units), &now_ms));
+            // After what it leaves has come home: who waits for it finds the one or the other.
+            if taken.is_estimate {
+                taken.is_over(all);
+            }
         }
         beyond
     }
@@ -128,6 +140,14 @@ impl Hold {
 }
 
 impl Taken {
+    /// Its units are an estimate no more. In another window they are none.
+    fn is_over(&self, all: &impl Purses) {
+        let purse = self.purse(all).filter(|purse| purse.window() == self.ticket.window);
+        if let Some(purse) = purse {
+            purse.estimates(-self.ticket.units.cast_signed());
+        }
+    }
+
     fn purse<'a>(&'a self, all: &'a impl Purses) -> Option<&'a Purse> {
         self.own.as_deref().or_else(|| all.shared(self.place))
     }

@@ -77,8 +77,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) priority: Priority,
     /// Tokens that the question may have at most, and the answer.
     pub(crate) tokens: (u64, u64),
-    /// Tokens that are counted beside the answer's if it does not tell what it used.
-    pub(crate) untold: u64,
+    /// What an answer counts that does not tell what it used; nothing where its caller said how long it may be.
+    pub(crate) guess: Option<Guess>,
+}
+
+/// Tokens of an answer that does not tell, and whose caller did not say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guess {
+    /// As many as others that told had; 0 where nothing is known.
+    pub(crate) least: u64,
+    /// As many as any is thought to have.
+    pub(crate) full: u64,
 }
 
 /// The limits that a call is under, and what it weighs in each.
@@ -151,7 +160,8 @@ impl Limits {
                 (None, Of::Own(kept)) => (&*kept.purse, Some(kept.purse.clone())),
                 (None, Of::Shared(kept)) => (&*kept.purse, None),
             };
-            if let Err(refusal) = hold.add(self, *place, purse, own, *units, now_ms) {
+            let is_estimate = self.counts_tokens && self.rules[*place].quota.unit != Unit::Requests;
+            if let Err(refusal) = hold.add(self, *place, purse, own, *units, is_estimate, now_ms) {
                 self.book.ring();
                 return Err(refusal);
             }

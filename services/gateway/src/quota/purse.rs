@@ -6,6 +6,7 @@
 //! window after they were spent (`ring`), one after another (`drip`), or when the call ends. The `keeper` puts in and takes out; nobody else.
 
 mod drip;
+mod estimates;
 mod ring;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -47,7 +48,7 @@ pub(crate) struct Purse {
     /// What nobody has leased of it, as the ledger said last; all of it, before it said anything. And when its window ends.
     elsewhere: AtomicU64,
     resets_ms: AtomicU64,
-    /// Calls under way of which only an estimate was taken: what they leave comes home with their answers.
+    /// Units of calls under way of which only an estimate was taken: what they leave comes home with their answers.
     estimated: AtomicI64,
 }
 
@@ -263,16 +264,6 @@ impl Purse {
         self.refused.swap(0, Relaxed)
     }
 
-    /// A call of which only an estimate was taken begins (1) or ends (-1).
-    pub(crate) fn flies(&self, by: i64) {
-        self.estimated.fetch_add(by, Relaxed);
-    }
-
-    /// Whether such calls are under way.
-    pub(crate) fn is_estimated(&self) -> bool {
-        self.estimated.load(Relaxed) > 0
-    }
-
     /// Notes units that are waited for.
     pub(crate) fn miss(&self, units: u64) {
         self.refused.fetch_add(units, Relaxed);
@@ -344,6 +335,8 @@ impl Purse {
             }
         }
         fence(AcqRel);
+        // What those of the last window leave does not come home in this one.
+        self.estimated.store(0, Relaxed);
         self.dry_until_ms.store(NOT_DRY, Relaxed);
         self.elsewhere.store(self.most.load(Relaxed), Relaxed);
         self.ends_ms.store(ends_ms, Release);
@@ -426,8 +419,13 @@ impl Purse {
             return Take::Never;
         }
         self.refused.fetch_add(units, Relaxed);
+        self.refusal(units, now_ms)
+    }
+
+    /// Until when to wait for so many that are not there.
+    fn refusal(&self, units: u64, now_ms: u64) -> Take {
         let soon = Take::Soon { again_ms: now_ms + AGAIN_MS };
-        if self.is_estimated() {
+        if self.may_come(units) {
             return soon;
         }
         let dry_until_ms = self.dry_until_ms.load(Relaxed);

@@ -12,7 +12,7 @@ use super::super::record::Account;
 use super::Left;
 use crate::body::Inbound;
 use crate::quota::enter::{Patience, enter};
-use crate::quota::limits::{Asked, Limits};
+use crate::quota::limits::{Asked, Guess, Limits};
 use crate::quota::told::Limited;
 use crate::snapshot::Integration;
 use crate::telemetry;
@@ -58,7 +58,7 @@ impl Reserved {
         unpaused(integration)?;
         let Some(limits) = &integration.limits else { return Ok(None) };
         let token = &call.caller.token;
-        let (tokens, untold) = tokens(limits, call, account, body);
+        let (tokens, guess) = tokens(limits, call, account, body);
         let asked = Asked {
             path: below,
             endpoint: &account.endpoint,
@@ -66,7 +66,7 @@ impl Reserved {
             token: token.id.as_str(),
             priority: token.priority,
             tokens,
-            untold,
+            guess,
         };
         let patience = Patience { wait_ms: left.wait_ms, left_ms: left.left_ms };
         match enter(limits, &asked, patience).await {
@@ -111,21 +111,22 @@ fn refused(integration: &Integration, limited: Limited) -> Limited {
     limited
 }
 
-/// Tokens that a question has and its answer may have at most, where they count; and how many more an answer is thought to
-/// have that does not tell.
-fn tokens(limits: &Limits, call: &Call, account: &Account, body: &Inbound) -> ((u64, u64), u64) {
+/// Tokens that a question has and its answer may have at most, where they count; and what an answer counts that does not
+/// tell.
+fn tokens(limits: &Limits, call: &Call, account: &Account, body: &Inbound) -> ((u64, u64), Option<Guess>) {
     if !limits.counts_tokens || call.method != Method::POST {
-        return ((0, 0), 0);
+        return ((0, 0), None);
     }
     let held = if let Inbound::Held(bytes) = body { Some(bytes) } else { None };
     let input = held.map_or_else(|| body.len().div_ceil(TOKEN_BYTES), |bytes| input(bytes));
     let said = *call.output.get_or_init(|| held.and_then(|bytes| output(bytes)));
     account.asked.is_open.store(said.is_none(), Relaxed);
     if let Some(said) = said {
-        return ((input, said), 0);
+        return ((input, said), None);
     }
-    let usual = limits.output(account.live.length(&account.endpoint));
-    ((input, usual), limits.output(None).saturating_sub(usual))
+    let (usual, full) = (account.live.length(&account.endpoint), limits.output(None));
+    let output = limits.output(usual);
+    ((input, output), Some(Guess { least: usual.map_or(0, |_| output), full }))
 }
 
 /// Tokens that a question may have, by its bytes. Pictures and the like are no text: they stand there in base64.

@@ -57,6 +57,22 @@ fn no_more_is_taken_than_is_there_and_nothing_after_the_end() {
 }
 
 #[test]
+fn what_calls_under_way_may_leave_is_waited_for_and_no_more() {
+    let purse = calendar(10);
+    purse.set_dry(Some(50_000));
+    purse.estimates(5);
+    assert_eq!(purse.take(15, 0), Take::Soon { again_ms: AGAIN_MS });
+    assert_eq!(purse.take(16, 0), Take::Empty { resets_ms: 50_000 });
+    purse.estimates(-5);
+    assert_eq!(purse.take(15, 0), Take::Empty { resets_ms: 50_000 });
+    // What they leave does not come home in the next window.
+    purse.estimates(5);
+    purse.open(120_000);
+    purse.set_dry(Some(50_000));
+    assert_eq!(purse.take(1, 0), Take::Empty { resets_ms: 50_000 });
+}
+
+#[test]
 fn what_can_be_leased_is_waited_for_as_a_grant_and_not_as_a_window() {
     let purse = renewing(5, Span::Rolling { millis: 60_000 });
     taken(&purse, 5, 0);
