@@ -243,7 +243,7 @@ impl HttpBody for Passing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        hint(self.ahead.as_ref(), &self.rest.size_hint())
+        hint(self.ahead.as_ref().map_or(0, Bytes::len), &self.rest.size_hint())
     }
 }
 
@@ -257,8 +257,12 @@ impl Refused {
         }
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
         while let Some(error) = next {
-            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            if matches!(kind, Some(ErrorKind::InvalidInput | ErrorKind::InvalidData)) {
+            let is_ours = |error: &std::io::Error| {
+                let words = error.to_string().to_ascii_lowercase();
+                matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+                    && ["chunk", "size", "trailer"].iter().any(|word| words.contains(word))
+            };
+            if error.downcast_ref().is_some_and(is_ours) {
                 return Self::Malformed;
             }
             next = error.source();
@@ -285,8 +289,8 @@ impl Refused {
 }
 
 /// The size of what is here already and the rest together.
-pub(crate) fn hint(ahead: Option<&Bytes>, rest: &SizeHint) -> SizeHint {
-    let ahead = ahead.map_or(0, |ahead| ahead.len() as u64);
+pub(crate) fn hint(ahead: usize, rest: &SizeHint) -> SizeHint {
+    let ahead = ahead as u64;
     let mut hint = SizeHint::new();
     if let Some(upper) = rest.upper() {
         hint.set_upper(upper + ahead);

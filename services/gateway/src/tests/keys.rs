@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::unfold;
+use futures_util::stream::{iter, unfold};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::json;
@@ -266,6 +268,28 @@ async fn a_key_is_masked_wherever_an_answer_is_cut_and_what_else_comes_is_not_he
         assert_eq!(kept.header("x-signalbox-cache"), "hit");
         assert!(kept.text().contains(&format!("<{stars}>")), "{}", kept.text());
     }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_because_it_begins_like_a_key_is_not_lost_before_trailers() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    house
+        .configure(|s| {
+            integration(s, "a", &provider.url(), json!({ "key": "main", "auth": { "scheme": "bearer" } }));
+        })
+        .await;
+    provider.will(|_| async {
+        let data = |text: String| Frame::data(Bytes::from(text));
+        let trailers = Frame::trailers([(CONTENT_TYPE, HeaderValue::from_static("x"))].into_iter().collect());
+        let frames = [data("x".repeat(20_000)), data(KEY[..9].to_owned()), trailers].map(Ok::<_, Infallible>);
+        let answer = http::Response::builder().header("trailer", "content-type");
+        answer.body(StreamBody::new(iter(frames)).boxed_unsync()).expect("an answer")
+    });
+    let request = house.request("GET", "/p/a/x").header("te", "trailers");
+    let got = house.call(request, "").await;
+    assert_eq!(got.text(), "x".repeat(20_000) + &KEY[..9]);
     house.stop().await;
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::super::encoding::Coding;
@@ -15,6 +15,9 @@ use super::super::key::Ready;
 use super::opened::{Opened, Unfit};
 use crate::body::hint;
 use crate::snapshot::Integration;
+
+/// More never waits: of zstd a block at most, and of what a key may have begun in little more than that. In bytes.
+const WAITS_BYTES_MAX: usize = 512 * 1024;
 
 /// A body without the key of its integration.
 pub(crate) struct Veiled {
@@ -26,7 +29,7 @@ struct Veil {
     integration: Arc<Integration>,
     key: Arc<Ready>,
     /// What came last and may be the beginning of a key.
-    waits: Bytes,
+    waits: BytesMut,
     /// Whether it was said that there was one.
     told: bool,
     /// Where it is compressed.
@@ -52,7 +55,14 @@ impl Veiled {
         let (integration, key) = (integration.clone(), key.clone());
         Self {
             body,
-            veil: Some(Box::new(Veil { integration, key, waits, told: false, opened: None, ended: None })),
+            veil: Some(Box::new(Veil {
+                integration,
+                key,
+                waits: waits.into(),
+                told: false,
+                opened: None,
+                ended: None,
+            })),
         }
     }
 
@@ -71,7 +81,8 @@ impl Veiled {
         opened.look(held)?;
         let waits = held.split_off(held.len() - opened.waiting(held.len()));
         let (integration, key) = (integration.clone(), key.clone());
-        let veil = Veil { integration, key, waits, told: false, opened: Some(opened), ended: None };
+        let veil =
+            Veil { integration, key, waits: waits.into(), told: false, opened: Some(opened), ended: None };
         Ok(Self { body, veil: Some(Box::new(veil)) })
     }
 }
@@ -84,11 +95,13 @@ impl Veil {
     fn pass(&mut self, data: Bytes, is_last: bool) -> Result<Bytes, Unfit> {
         if let Some(opened) = &mut self.opened {
             opened.look(&data).inspect_err(|unfit| unfit.tell(&self.integration))?;
-            let data = self.joined(data);
-            let waiting = self.opened.as_mut().map_or(0, |opened| opened.waiting(data.len()));
-            return Ok(self.keep(data, waiting));
+            let Some(mut opened) = self.opened.take() else { return Ok(data) };
+            let data = self.after(data, |all| opened.waiting(all.len()));
+            self.opened = Some(opened);
+            return if self.waits.len() > WAITS_BYTES_MAX { Err(Unfit::Key) } else { Ok(data) };
         }
-        let (data, found) = self.key.needles.mask(self.joined(data));
+        let data = if self.waits.is_empty() { data } else { self.after(data, |_| 0) };
+        let (data, found) = self.key.needles.mask(data);
         if found > 0 {
             let integration = &self.integration;
             integration.live.echoed(found);
@@ -97,18 +110,19 @@ impl Veil {
             }
         }
         let begun = if is_last { 0 } else { self.key.needles.begun(&data) };
-        Ok(self.keep(data, begun))
+        Ok(self.after(data, |_| begun))
     }
 
-    /// What waited, with what came.
-    fn joined(&self, data: Bytes) -> Bytes {
-        if self.waits.is_empty() { data } else { [&self.waits[..], &data].concat().into() }
-    }
-
-    /// So many of the last bytes wait; the others go on.
-    fn keep(&mut self, mut data: Bytes, waiting: usize) -> Bytes {
-        self.waits = data.split_off(data.len() - waiting);
-        data
+    /// What waited, with what came, but for so many of the last bytes, which wait.
+    fn after(&mut self, data: Bytes, waiting: impl FnOnce(&[u8]) -> usize) -> Bytes {
+        if self.waits.is_empty() {
+            let mut data = data;
+            self.waits.extend_from_slice(&data.split_off(data.len() - waiting(&data)));
+            return data;
+        }
+        self.waits.extend_from_slice(&data);
+        let waiting = waiting(&self.waits);
+        self.waits.split_to(self.waits.len() - waiting).freeze()
     }
 }
 
@@ -148,10 +162,11 @@ impl HttpBody for Veiled {
                             return Poll::Pending;
                         }
                     },
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    // Trailers reach no caller, and would end the body before what waits.
+                    Err(_trailers) => continue,
                 },
                 None if veil.waits.is_empty() => return Poll::Ready(None),
-                None => std::mem::take(&mut veil.waits),
+                None => std::mem::take(&mut veil.waits).freeze(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             };
             if !data.is_empty() {
@@ -166,7 +181,7 @@ impl HttpBody for Veiled {
     }
 
     fn size_hint(&self) -> SizeHint {
-        hint(self.veil.as_ref().map(|veil| &veil.waits), &self.body.size_hint())
+        hint(self.veil.as_ref().map_or(0, |veil| veil.waits.len()), &self.body.size_hint())
     }
 }
 

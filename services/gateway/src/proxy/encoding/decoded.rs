@@ -56,6 +56,8 @@ pub(super) async fn fit(response: Response<Body>, accepts: &HeaderValue) -> Resu
             first.into_data().into_iter().for_each(|data| decoded.ready.push_front(data));
         }
         Poll::Ready(None) | Poll::Pending if decoded.broken.is_none() => {}
+        // What it says cannot be read; that it refused can.
+        _ if !head.status.is_success() => return Ok(Response::from_parts(head, Body::whole(Bytes::new()))),
         _ => {
             let detail = format!(
                 "the provider's answer is not whole or not in `{}`, which its caller does not take, or decodes to far more than it is",
@@ -81,6 +83,13 @@ pub(super) fn weaken(headers: &mut HeaderMap) {
     }
 }
 
+/// Ends the body with the next look at it: the head goes out before.
+fn later<T>(broken: &mut Option<Broken>, error: Broken, cx: &Context<'_>) -> Poll<T> {
+    *broken = Some(error);
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
 impl HttpBody for Decoded {
     type Data = Bytes;
     type Error = Broken;
@@ -102,20 +111,18 @@ impl HttpBody for Decoded {
             let outcome = match ready!(Pin::new(&mut *inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => decoding.decode(&data, &mut keep),
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    // They would end the body before what is left.
+                    Err(_trailers) => continue,
                 },
                 Some(Err(error)) => {
                     *decoder = None;
-                    return Poll::Ready(Some(Err(error)));
+                    return later(broken, error, cx);
                 }
                 None => decoder.take().map_or(Ok(()), |decoder| decoder.end(&mut keep)),
             };
             if let Err(error) = outcome {
                 (*decoder, *ready) = (None, VecDeque::new());
-                // The head goes out before the body ends.
-                *broken = Some(error.into());
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return later(broken, error.into(), cx);
             }
         }
     }
