@@ -110,7 +110,8 @@ async fn wait<'u>(
         told.as_mut().enable();
         told
     };
-    let mut missed_ms = 0;
+    // Of which limit, and when.
+    let mut missed: Option<(usize, u64)> = None;
     loop {
         // Listening before it asks: an answer of a ledger that comes meanwhile is heard.
         let told: Vec<_> = under.iter().map(|(place, kept, _)| (*place, listen(kept))).collect();
@@ -120,10 +121,11 @@ async fn wait<'u>(
             Err(refusal) => refusal,
         };
         if let Some((kept, units)) = of(under, refusal) {
-            if missed_ms + MISSED_MS > now_ms {
-                kept.purse.missed_before(units);
-            } else {
-                missed_ms = now_ms;
+            match missed {
+                Some((place, at_ms)) if place == refusal.place && at_ms + MISSED_MS > now_ms => {
+                    kept.purse.missed_before(units);
+                }
+                _ => missed = Some((refusal.place, now_ms)),
             }
         }
         let again_ms = match refusal.take {

@@ -70,6 +70,24 @@ async fn the_first_call_of_a_limit_waits_for_its_grant_however_little_time_it_ha
     house.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_of_many_limits_waits_for_one_grant_after_the_other() {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let limits: Vec<Value> = (0..5)
+        .map(|n| json!({ "name": format!("l{n}"), "requests": 100 + n, "window_secs": 60, "scope": "endpoint" }))
+        .collect();
+    house.configure(|s| integration(s, "a", &provider.url(), json!({ "quotas": limits }))).await;
+    assert_eq!(house.get("/p/a/first").await.status, 200);
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    eventually("five grants in time", || async {
+        let path = format!("/p/a/e{}", tries.fetch_add(1, Relaxed));
+        let request = house.request("GET", &path).header("x-signalbox-timeout-ms", "900");
+        (house.call(request, "").await.status == 200).then_some(())
+    })
+    .await;
+    house.stop().await;
+}
+
 /// A second gateway on the same bus.
 pub(super) struct Other {
     address: std::net::SocketAddr,
