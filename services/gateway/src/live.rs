@@ -5,6 +5,7 @@
 mod counts;
 mod lengths;
 mod patience;
+mod peak;
 mod waiting;
 
 use std::collections::BTreeMap;

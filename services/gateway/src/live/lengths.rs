@@ -1,51 +1,32 @@
 //! How long the answers of language models are whose callers do not say how long they may be. Pure.
 //!
 //! Nothing bounds such an answer, so what is taken of a token limit for it is a guess; one far too high keeps others
-//! out of what nobody uses. It is learned for every endpoint by itself, of answers that tell what they used: up with the longest answer at once, down slowly, and
-//! nothing is believed before a few were seen.
+//! out of what nobody uses. It is learned for every endpoint by itself, of the longest of the latest answers that told what
+//! they used.
 
-use crate::map::Map;
+use super::peak::{ByEndpoint, Peak};
 
 /// Answers from which on it is known what is usual.
 const SAMPLES_MIN: u32 = 4;
-/// A shorter answer takes so small a part of the difference away.
-const DECAY: u64 = 16;
 /// By this part more is taken than the longest had.
 const MARGIN: u64 = 4;
-/// Endpoints of which it is known. Further ones stay unknown.
-const ENDPOINTS_MAX: usize = 256;
 
 /// The lengths of one integration's answers.
 #[derive(Debug, Default)]
-pub(crate) struct Lengths(Map<String, Usual>);
-
-#[derive(Debug, Default)]
-struct Usual {
-    tokens: u64,
-    samples: u32,
-}
+pub(crate) struct Lengths(ByEndpoint<Peak>);
 
 impl Lengths {
     /// A whole answer of an endpoint had so many tokens.
     pub(crate) fn saw(&mut self, endpoint: &str, tokens: u64) {
-        if let Some(usual) = self.0.get_mut(endpoint) {
-            usual.saw(tokens);
-        } else if self.0.len() < ENDPOINTS_MAX {
-            self.0.entry(endpoint.to_owned()).or_default().saw(tokens);
+        if let Some(peak) = self.0.entry(endpoint) {
+            peak.saw(tokens);
         }
     }
 
     /// How many tokens an answer of this endpoint is likely to have at most; nothing where that is not known.
     pub(crate) fn usual(&self, endpoint: &str) -> Option<u64> {
-        let usual = self.0.get(endpoint).filter(|usual| usual.samples >= SAMPLES_MIN)?;
-        Some(usual.tokens.saturating_add(usual.tokens.div_ceil(MARGIN)))
-    }
-}
-
-impl Usual {
-    fn saw(&mut self, tokens: u64) {
-        self.samples = self.samples.saturating_add(1);
-        self.tokens = tokens.max(self.tokens - self.tokens.saturating_sub(tokens) / DECAY);
+        let longest = self.0.get(endpoint)?.known(SAMPLES_MIN)?;
+        Some(longest.saturating_add(longest.div_ceil(MARGIN)))
     }
 }
 
@@ -79,8 +60,8 @@ mod tests {
     #[test]
     fn endpoints_are_bounded() {
         let mut all = Lengths::default();
-        (0..10 * ENDPOINTS_MAX).for_each(|n| (0..4).for_each(|_| all.saw(&format!("/{n}"), 7)));
-        assert_eq!(all.0.len(), ENDPOINTS_MAX);
+        (0..2_560).for_each(|n| (0..4).for_each(|_| all.saw(&format!("/{n}"), 7)));
+        assert_eq!(all.0.len(), 256);
         assert_eq!((all.usual("/0"), all.usual("/9999")), (Some(9), None));
     }
 }

@@ -1,15 +1,14 @@
 //! How long an answer may be waited for before something is done about it. Pure.
 //!
 //! What is usual is learned for every endpoint by itself: a list of models comes in milliseconds, a long text in a
-//! minute. It goes up with the slowest good answer at once and down slowly, so that a provider that is slow now and
-//! then is given its time; nothing is believed before a few answers were seen.
+//! minute. It is the slowest of the latest good answers, so that a provider that is slow now and then is given its time.
 
 use std::time::Duration;
 
+use super::peak::Peak;
+
 /// Good answers from which on it is known what is usual.
 const SAMPLES_MIN: u32 = 5;
-/// A quicker answer takes so small a part of the difference away.
-const DECAY: u32 = 16;
 /// Another member is asked beside after so many times what is usual.
 const BESIDE_USUAL_TIMES: u32 = 3;
 /// And not before this time, in milliseconds.
@@ -21,20 +20,16 @@ const SLOW_TIMES: u32 = 2;
 
 /// How long good answers of one endpoint take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usual {
-    took: Duration,
-    samples: u32,
-}
+pub(crate) struct Usual(Peak);
 
 impl Usual {
     /// A good answer took so long.
     pub(crate) fn saw(&mut self, took: Duration) {
-        self.samples = self.samples.saturating_add(1);
-        self.took = took.max(self.took - self.took.saturating_sub(took) / DECAY);
+        self.0.saw(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
     fn known(self) -> Option<Duration> {
-        (self.samples >= SAMPLES_MIN).then_some(self.took)
+        self.0.known(SAMPLES_MIN).map(Duration::from_nanos)
     }
 }
 

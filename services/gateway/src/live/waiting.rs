@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::map::Map;
-
 use super::patience::{BESIDE_MIN_MS, Patience, Usual, patience};
+use super::peak::ByEndpoint;
 
 /// Calls whose patience is over, without an answer to any since, from which on the integration is silent.
 const SILENT_CALLS: usize = 5;
@@ -16,8 +15,6 @@ const SILENT_CALLS: usize = 5;
 const SILENT_LOOK_MAX: usize = 256;
 /// Overdue calls from which on they are evidence. Fewer may be at fault themselves.
 const OVERDUE_CALLS_MIN: usize = 3;
-/// Endpoints of which it is known what is usual. Further ones stay unknown.
-const ENDPOINTS_MAX: usize = 256;
 
 /// The waiting calls of one integration.
 #[derive(Debug, Default)]
@@ -26,7 +23,7 @@ pub(crate) struct Waiting {
     next: u64,
     /// When a call was last answered.
     answered: Option<Instant>,
-    usual: Map<String, Usual>,
+    usual: ByEndpoint<Usual>,
 }
 
 #[derive(Debug)]
@@ -63,10 +60,8 @@ impl Waiting {
         }
         let Some(endpoint) = good else { return };
         let took = now.saturating_duration_since(call.since);
-        if let Some(usual) = self.usual.get_mut(endpoint) {
+        if let Some(usual) = self.usual.entry(endpoint) {
             usual.saw(took);
-        } else if self.usual.len() < ENDPOINTS_MAX {
-            self.usual.entry(endpoint.to_owned()).or_default().saw(took);
         }
     }
 

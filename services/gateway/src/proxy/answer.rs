@@ -150,7 +150,7 @@ pub(crate) fn exhausted(call: &Call, exhausted: Exhausted) -> Problem {
 /// What was wrong with the first of them, and why no other was asked: for who reads one sentence only.
 fn each(attempts: &[Value], note: Option<&str>) -> String {
     let one = |attempt: &Value| {
-        let word = attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str())?;
+        let word = word(attempt)?;
         let status = attempt["status"].as_u64().map(|status| format!(" {status}")).unwrap_or_default();
         Some(format!("`{}` {word}{status}", attempt["integration"].as_str()?))
     };
@@ -164,11 +164,14 @@ fn each(attempts: &[Value], note: Option<&str>) -> String {
 
 /// Whether nothing is wrong but that everybody was asked too much.
 fn all_limited(attempts: &[Value]) -> bool {
-    let word = |attempt: &Value| {
-        let word = attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str());
-        matches!(word, Some("throttled_burst" | "quota_exhausted" | "blocked"))
-    };
-    !attempts.is_empty() && attempts.iter().all(word)
+    let limited =
+        |attempt: &Value| matches!(word(attempt), Some("throttled_burst" | "quota_exhausted" | "blocked"));
+    !attempts.is_empty() && attempts.iter().all(limited)
+}
+
+/// What was wrong at a member, or why it was not asked.
+fn word(attempt: &Value) -> Option<&str> {
+    attempt["reason"].as_str().or_else(|| attempt["skipped"].as_str())
 }
 
 /// What a direct call ends with that got no answer of its provider: a code, and the same as a sentence.

@@ -28,9 +28,11 @@ const FIRST_BYTES_MAX: u64 = 64 * 1024;
 /// The largest plain body that is judged, in bytes: as much as rules look into.
 const OPENED_BYTES_MAX: usize = catalogue::BODY_BYTES_MAX;
 /// Bytes that are decoded at a time, so that little is held at once.
-const STEP_BYTES: usize = 4 * 1024;
-/// What may come of so few at most, however little came of those before: as much as gzip can.
-const STEP_GIVES_MAX: u64 = 1_032 * STEP_BYTES as u64;
+pub(crate) const STEP_BYTES: usize = 4 * 1024;
+/// How many bytes gzip can make of one.
+pub(crate) const GZIP_RATIO: u64 = 1_032;
+/// What may come of so few at most, however little came of those before.
+const STEP_GIVES_MAX: u64 = GZIP_RATIO * STEP_BYTES as u64;
 
 /// A coding that is decoded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

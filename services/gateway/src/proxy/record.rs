@@ -203,11 +203,8 @@ impl Watched {
         self.told = true;
         let (live, whose) = (&self.account.live, self.account.whose());
         live.ended(whose, self.bytes, broke_off);
-        let most = self
-            .tokens
-            .as_ref()
-            .and_then(|tokens| tokens.most())
-            .filter(|_| broke_off.is_none() && self.is_done());
+        let is_whole = broke_off.is_none() && self.is_done();
+        let most = self.tokens.as_ref().and_then(|tokens| tokens.most()).filter(|_| is_whole);
         // Also of an answer that broke off: what was used until then is paid for.
         let mut used = self.tokens.take().and_then(|tokens| tokens.end());
         if let Some(used) = &mut used {
@@ -216,7 +213,7 @@ impl Watched {
             live.used(whose, used);
             let tokens = &used.count.tokens;
             let is_told = tokens.input_tokens > 0 || tokens.output_tokens > 0;
-            if is_told && broke_off.is_none() && self.is_done() && self.account.asked.is_open.load(Relaxed) {
+            if is_told && is_whole && self.account.asked.is_open.load(Relaxed) {
                 live.had_length(&self.account.endpoint, tokens.output_tokens);
             }
         }

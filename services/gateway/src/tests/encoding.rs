@@ -12,9 +12,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
 use super::house::{House, integration, route};
+use super::keys::{KEY, bearer};
 use super::provider::{Provider, Seen, answer};
-
-const KEY: &str = "pk-live-0123456789-secret";
 
 fn gzip(text: &str) -> Bytes {
     let mut to = GzEncoder::new(Vec::new(), Compression::default());
@@ -174,10 +173,7 @@ fn shown(coding: &str, body: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_compressed_answer_that_repeats_the_key_is_given_plainly_or_breaks_off_before_it() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    house.key("main", &[("api_key", KEY)]).await;
-    let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": { "ttl_secs": 60 } });
-    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let (house, provider) = bearer(json!({ "ttl_secs": 60 })).await;
     let ask = async |path: &str| {
         let request = house.request("GET", path).header("accept-encoding", "gzip, br, zstd");
         house.open(request, "").await
@@ -247,10 +243,7 @@ async fn a_compressed_answer_that_repeats_the_key_is_given_plainly_or_breaks_off
 
 #[tokio::test]
 async fn a_compressed_answer_that_is_a_bomb_ends() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    house.key("main", &[("api_key", KEY)]).await;
-    let body = json!({ "key": "main", "auth": { "scheme": "bearer" } });
-    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let (house, provider) = bearer(json!({})).await;
     let zeros = " ".repeat(64 * 1024 * 1024);
     for (coding, status) in [("br", 502), ("zstd", 502)] {
         let bomb = coded(coding, &zeros);

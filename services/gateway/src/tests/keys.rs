@@ -11,13 +11,22 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::house::{House, TOKEN, integration, route};
 use super::provider::{Provider, answer};
 
-const KEY: &str = "pk-live-0123456789-secret";
+pub(super) const KEY: &str = "pk-live-0123456789-secret";
+
+/// A provider that takes [`KEY`], and keeps its answers as `cache` says.
+pub(super) async fn bearer(cache: Value) -> (House, Provider) {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    house.key("main", &[("api_key", KEY)]).await;
+    let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": cache });
+    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    (house, provider)
+}
 
 #[tokio::test]
 async fn each_scheme_shows_our_key_and_nothing_of_the_caller() {
@@ -229,10 +238,7 @@ async fn a_signer_learns_the_providers_clock() {
 
 #[tokio::test]
 async fn a_key_is_masked_wherever_an_answer_is_cut_and_what_else_comes_is_not_held_back() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    house.key("main", &[("api_key", KEY)]).await;
-    let body = json!({ "key": "main", "auth": { "scheme": "bearer" }, "cache": { "ttl_secs": 60 } });
-    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    let (house, provider) = bearer(json!({ "ttl_secs": 60 })).await;
     let stars = "*".repeat(KEY.len());
     for cut in [1, 2, KEY.len() / 2, KEY.len() - 1] {
         let (parts, told) = mpsc::channel::<Bytes>(8);
@@ -273,13 +279,7 @@ async fn a_key_is_masked_wherever_an_answer_is_cut_and_what_else_comes_is_not_he
 
 #[tokio::test]
 async fn what_waits_because_it_begins_like_a_key_is_not_lost_before_trailers() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    house.key("main", &[("api_key", KEY)]).await;
-    house
-        .configure(|s| {
-            integration(s, "a", &provider.url(), json!({ "key": "main", "auth": { "scheme": "bearer" } }));
-        })
-        .await;
+    let (house, provider) = bearer(json!({})).await;
     provider.will(|_| async {
         let data = |text: String| Frame::data(Bytes::from(text));
         let trailers = Frame::trailers([(CONTENT_TYPE, HeaderValue::from_static("x"))].into_iter().collect());
@@ -295,13 +295,7 @@ async fn what_waits_because_it_begins_like_a_key_is_not_lost_before_trailers() {
 
 #[tokio::test]
 async fn a_good_answer_that_repeats_the_key_is_masked() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    house.key("main", &[("api_key", KEY)]).await;
-    house
-        .configure(|s| {
-            integration(s, "a", &provider.url(), json!({ "key": "main", "auth": { "scheme": "bearer" } }));
-        })
-        .await;
+    let (house, provider) = bearer(json!({})).await;
     provider.will(|seen| async move {
         let said = seen.header("authorization").expect("our key");
         answer(

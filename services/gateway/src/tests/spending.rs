@@ -46,6 +46,15 @@ async fn good(house: &House, bearer: &str, path: &str, calls: usize) -> usize {
     good
 }
 
+/// A language model under a limit.
+async fn model(limit: Value) -> (House, Provider) {
+    let (house, provider) = (House::start().await, Provider::start("a").await);
+    let mut body = quotas(limit);
+    body["provider"] = json!("openai");
+    house.configure(|s| integration(s, "a", &provider.url(), body)).await;
+    (house, provider)
+}
+
 /// Asks a language model with a call that is thought to take so many tokens.
 async fn ask(house: &House, tokens: u64) -> StatusCode {
     let body = |answer: u64| format!("{{\"max_tokens\":{answer:>6}}}");
@@ -78,10 +87,7 @@ async fn told(house: &House, part: Option<&str>, units: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_charged_as_they_were_used_whatever_was_thought() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 6_000, "unit": "tokens" }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) = model(json!({ "requests": 6_000, "unit": "tokens" })).await;
     provider.always(200, &[("content-type", "application/json")], ANSWER);
     assert_eq!(ask(&house, 6_001).await, 429, "it may take more than there is");
     // More was thought than was used: 4,500 are left.
@@ -104,10 +110,7 @@ async fn tokens_are_charged_as_they_were_used_whatever_was_thought() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_used_beyond_all_that_was_there_is_not_spent_again() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 2_000, "unit": "tokens" }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) = model(json!({ "requests": 2_000, "unit": "tokens" })).await;
     provider.always(200, &[("content-type", "application/json")], ANSWER);
     assert_eq!(ask(&house, 20).await, 200);
     assert_eq!(ask(&house, 20).await, 200);
@@ -118,10 +121,7 @@ async fn what_was_used_beyond_all_that_was_there_is_not_spent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_whose_length_nobody_says_take_what_they_usually_have() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 1_000, "unit": "tokens" }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) = model(json!({ "requests": 1_000, "unit": "tokens" })).await;
     let short = r#"{"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10}}"#;
     provider.always(200, &[("content-type", "application/json")], short);
     let ask = || async {
@@ -143,10 +143,8 @@ async fn answers_whose_length_nobody_says_take_what_they_usually_have() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_wait_for_what_those_under_way_will_not_have_used() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 1_000, "per": "minute", "unit": "tokens", "timezone": null }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) =
+        model(json!({ "requests": 1_000, "per": "minute", "unit": "tokens", "timezone": null })).await;
     let short = r#"{"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10}}"#;
     provider.will(move |_| async move {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -164,10 +162,7 @@ async fn calls_wait_for_what_those_under_way_will_not_have_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_picture_is_no_large_question() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 30_000, "unit": "tokens" }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) = model(json!({ "requests": 30_000, "unit": "tokens" })).await;
     provider.always(200, &[("content-type", "application/json")], ANSWER);
     let picture = "iVBORw0K".repeat(400_000);
     let body = format!(
@@ -181,10 +176,7 @@ async fn a_large_picture_is_no_large_question() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_tell_what_they_used_are_counted_as_thought() {
-    let (house, provider) = (House::start().await, Provider::start("a").await);
-    let mut limit = quotas(json!({ "requests": 80_000, "unit": "output_tokens" }));
-    limit["provider"] = json!("openai");
-    house.configure(|s| integration(s, "a", &provider.url(), limit)).await;
+    let (house, provider) = model(json!({ "requests": 80_000, "unit": "output_tokens" })).await;
     let ask = || async {
         let body = r#"{"model":"gpt-4o-mini","stream":true,"messages":[]}"#;
         house.call(house.request("POST", "/p/a/v1/chat/completions"), body).await.status

@@ -6,14 +6,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::super::encoding::{Coding, Sink, Stream, Undecodable};
+use super::super::encoding::{Coding, GZIP_RATIO, STEP_BYTES, Sink, Stream, Undecodable};
 use super::super::key::Ready;
 
-/// Bytes that are decoded at a time.
-const STEP_BYTES: usize = 4 * 1024;
-/// How many bytes may come of one: gzip can do no more.
-const RATIO_MAX: u64 = 1_032;
-/// So many may come of any bytes.
+/// So many may come of any bytes, beside what gzip can make of them.
 const FIRST_BYTES_MAX: u64 = 256 * 1024;
 
 /// So much of a key's beginning is no chance, in bytes.
@@ -68,7 +64,7 @@ impl Opened {
     pub(super) fn look(&mut self, bytes: &[u8]) -> Result<(), Unfit> {
         for step in bytes.chunks(STEP_BYTES) {
             let Some(stream) = &mut self.stream else { return Ok(()) };
-            stream.to().left = FIRST_BYTES_MAX + RATIO_MAX * step.len() as u64;
+            stream.to().left = FIRST_BYTES_MAX + GZIP_RATIO * step.len() as u64;
             let decoded = stream.write(step);
             if let Some(unfit) = stream.to().found {
                 return Err(unfit);
